@@ -1,0 +1,1 @@
+"""Interactive world models: pixels in, pixels out."""
