@@ -1,0 +1,112 @@
+"""Flow matching as pure functions: the path, the timesteps, the solver.
+
+    x(t) = (1 - t) data + t noise,   velocity = dx/dt = noise - data,   t in [0, 1]          (MIDAS, section 3.4)
+
+Shapes: B batch; "..." any trailing shape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+Generators = Generator | Sequence[Generator] | None
+
+
+@dataclass
+class FlowConfig:
+    """Timesteps in training and solver steps in generation."""
+
+    num_steps: int = 4  # Euler steps per frame
+    timestep_mean: float = 0.0  # of the logit-normal that timesteps are drawn from (Esser et al. 2024, section 3.1)
+    timestep_std: float = 1.0
+    draws: int = 4  # timesteps drawn per backbone pass
+
+    def __post_init__(self) -> None:
+        if self.num_steps < 1 or self.draws < 1:
+            raise ValueError(f"flow.num_steps and flow.draws must be 1 or more, got {self.num_steps} and {self.draws}")
+
+
+def draw_normal(shape: Sequence[int], generator: Generators, like: Tensor) -> Tensor:
+    """Standard normal noise of a shape whose first axis is the batch.
+
+    Args:
+        shape: (B, ...).
+        generator: one for all, or one per row, so that a row's noise does not depend on the batch it is in.
+        like: gives dtype and device.
+
+    Returns:
+        [B, ...] noise.
+    """
+    return _draw(torch.randn, shape, generator, like)
+
+
+def draw_uniform(shape: Sequence[int], generator: Generators, like: Tensor) -> Tensor:
+    """Uniform noise in [0, 1), as `draw_normal`."""
+    return _draw(torch.rand, shape, generator, like)
+
+
+def _draw(function: Callable[..., Tensor], shape: Sequence[int], generator: Generators, like: Tensor) -> Tensor:
+    def one(shape: Sequence[int], generator: Generator | None) -> Tensor:
+        device = generator.device if generator is not None else like.device
+        return function(tuple(shape), generator=generator, device=device, dtype=torch.float32)
+
+    if generator is None or isinstance(generator, Generator):
+        drawn = one(shape, generator)
+    else:
+        if len(generator) != shape[0]:
+            raise ValueError(f"one generator per row: expected {shape[0]}, got {len(generator)}")
+        drawn = torch.stack([one(shape[1:], row) for row in generator])
+    return drawn.to(like.device, like.dtype)
+
+
+def sample_timesteps(shape: Sequence[int], config: FlowConfig, generator: Generators, like: Tensor) -> Tensor:
+    """Draws timesteps in (0, 1) from a logit-normal: [B, ...]."""
+    return torch.sigmoid(config.timestep_mean + config.timestep_std * draw_normal(shape, generator, like))
+
+
+def interpolate(data: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+    """The point x(t) on the path. `timestep` broadcasts against data [...]."""
+    return (1 - timestep) * data + timestep * noise
+
+
+def velocity(data: Tensor, noise: Tensor) -> Tensor:
+    """The path's velocity, constant in t: noise - data, [...]."""
+    return noise - data
+
+
+def timestep_features(timestep: Tensor, width: int) -> Tensor:
+    """Sinusoidal features of timesteps (Vaswani et al. 2017, section 3.5, on 1000 t as DiT does).
+
+    Args:
+        timestep: [...] in [0, 1].
+        width: even.
+
+    Returns:
+        [..., width] float32.
+    """
+    frequency = torch.exp(-math.log(10_000) * torch.arange(width // 2, device=timestep.device) / (width // 2))
+    angle = 1000 * timestep.float()[..., None] * frequency
+    return torch.cat([angle.cos(), angle.sin()], dim=-1)
+
+
+def solve(field: Callable[[Tensor, Tensor], Tensor], noise: Tensor, num_steps: int) -> Tensor:
+    """Integrates a velocity field from noise (t = 1) to data (t = 0) with Euler's method over linspace(1, 0, K + 1).
+
+    Args:
+        field: (x [B, ...], timestep [B]) to velocity [B, ...].
+        noise: [B, ...] where the path begins.
+        num_steps: K.
+
+    Returns:
+        [B, ...] data.
+    """
+    x = noise
+    for k in range(num_steps):
+        timestep = torch.full((x.shape[0],), 1 - k / num_steps, device=x.device)
+        x = x - field(x, timestep).to(x.dtype) / num_steps
+    return x
