@@ -1,0 +1,191 @@
+"""What every condition is: a space of raw values, and a small module that turns them into tokens.
+
+Shapes: B batch, T values, M = num_tokens tokens per value, D width.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from conditions.values import check, check_packed, nearest, noop, pack, unpack
+
+
+class Prepared(NamedTuple):
+    """A condition's values as tensors. What is missing, dropped or null is not `present`; its x is never looked at."""
+
+    x: Tensor  # [B, T, ...]
+    present: Tensor  # [B, T] bool
+
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> Prepared:
+        """Returns it on another device."""
+        x, present = (part.to(device, non_blocking=non_blocking) for part in self)
+        return Prepared(x, present)
+
+
+class Column(NamedTuple):
+    """A stretch of one condition's values over time, and which of them are there."""
+
+    values: np.ndarray | Sequence[Any]  # T packed or raw values; anything stands where `present` is false
+    present: np.ndarray  # [T] bool
+
+
+class Condition(nn.Module):
+    """Base of all conditions.
+
+    A subclass has a dataclass `Config`, `make_space`, and a `forward`; it overrides `prepare` when raw values are not
+    numbers yet (strings, waveforms), `to_array`/`from_array` when its space has no plain array form, and
+    `extension`/`encode`/`decode` when its clip member is not a `.npy` file.
+
+    Args:
+        config: an instance of the class's `Config`.
+        width: D, the backbone's width.
+        features: width of what `forward` returns.
+        num_tokens: tokens per value.
+    """
+
+    name: ClassVar[str]
+    rate: ClassVar[Literal["frame", "chunk"]] = "frame"
+    extension: ClassVar[str] = "npy"
+
+    @dataclasses.dataclass
+    class Config:
+        """Options of the condition."""
+
+    def __init__(self, config: Any, width: int, features: int, num_tokens: int = 1) -> None:
+        super().__init__()
+        self.config = config
+        self.width = width
+        self.features = features
+        self.num_tokens = num_tokens
+        self.space = self.make_space(config)
+        self.projection = nn.Linear(features, width)
+        self.placeholder = nn.Parameter(torch.randn(num_tokens, width) * 0.02)
+
+    @classmethod
+    def make_config(cls, config: Mapping[str, Any] | Any | None = None) -> Any:
+        """Returns the `Config` that a mapping, an instance, or None (the defaults) stands for.
+
+        Raises:
+            ValueError: for a field that does not exist, naming the nearest one.
+        """
+        if isinstance(config, cls.Config):
+            return config
+        fields = [field.name for field in dataclasses.fields(cls.Config)]
+        if config is not None and not isinstance(config, Mapping):
+            raise ValueError(f"config of condition {cls.name!r} must be a mapping, got {type(config).__name__}")
+        given = {str(key): value for key, value in (config or {}).items()}
+        for key in given:
+            if key not in fields:
+                raise ValueError(f"config of condition {cls.name!r} has no field {key!r}{nearest(key, fields)}")
+        return cls.Config(**given)
+
+    @classmethod
+    def make_space(cls, config: Any) -> spaces.Space:
+        """Returns the Gymnasium space of one raw value."""
+        raise NotImplementedError(f"{cls.__name__} must define make_space(cls, config)")
+
+    def noop(self) -> Any:
+        """Returns the raw value that asks for nothing."""
+        return noop(self.space)
+
+    def validate(self, value: Any) -> Any:
+        """Checks one raw value and completes what it leaves out (keys not named are not pressed).
+
+        Raises:
+            ValueError: for an unknown key (naming the nearest), a wrong type, shape or dtype, NaN, or out of range.
+        """
+        return check(self.space, value, self.name)
+
+    def to_array(self, values: Sequence[Any]) -> np.ndarray:
+        """Packs validated raw values into one array [T, ...]."""
+        return pack(self.space, values, self.name)
+
+    def from_array(self, array: np.ndarray) -> list[Any]:
+        """Undoes `to_array`, checking the array."""
+        return unpack(self.space, array, self.name)
+
+    def column(self, values: np.ndarray | Sequence[Any]) -> np.ndarray:
+        """Returns values as one packed array [T, ...], checked; an array is taken as packed already.
+
+        Raises:
+            ValueError: as `validate`.
+        """
+        if isinstance(values, np.ndarray):
+            return check_packed(self.space, values, self.name)
+        return self.to_array([self.validate(value) for value in values])
+
+    def prepare(self, values: np.ndarray | Sequence[Any]) -> Tensor:
+        """Turns values into the tensor that `forward` takes; may be slow, runs off the hot path.
+
+        Args:
+            values: T raw values, or their packed array [T, ...].
+
+        Returns:
+            [T, ...], on the CPU; here the packed array itself.
+
+        Raises:
+            ValueError: as `validate`.
+        """
+        return torch.from_numpy(self.column(values))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turns [B, T, ...] from `prepare` into [B, T, num_tokens, features]; must never sync with the device."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward(self, x)")
+
+    def embed(self, x: Tensor, present: Tensor) -> Tensor:
+        """Turns prepared values into tokens.
+
+        Args:
+            x: [B, T, ...] from `prepare`.
+            present: [B, T] bool; where false the learned placeholder stands.
+
+        Returns:
+            [B, T, num_tokens, D] in the projection's dtype.
+
+        Raises:
+            ValueError: if the shapes disagree.
+        """
+        if present.dtype != torch.bool or present.ndim != 2 or x.shape[:2] != present.shape:
+            raise ValueError(
+                f"{self.name}: present must be bool [B, T] like x, got {present.dtype} {tuple(present.shape)} "
+                f"with x {tuple(x.shape)}"
+            )
+        features = self(x)  # [B, T, M, features]
+        expected = (*present.shape, self.num_tokens, self.features)
+        if features.shape != expected:
+            raise ValueError(
+                f"{type(self).__name__}.forward must return [B, T, num_tokens, features] = {expected}, "
+                f"got {tuple(features.shape)}"
+            )
+        tokens = self.projection(features.to(self.projection.weight.dtype))  # [B, T, M, D]
+        return torch.where(present[..., None, None], tokens, self.placeholder.to(tokens.dtype))
+
+    def encode(self, values: np.ndarray | Sequence[Any]) -> bytes:
+        """Writes values as the bytes of a clip member: a `.npy` file of the packed array."""
+        stream = io.BytesIO()
+        np.save(stream, self.column(values), allow_pickle=False)
+        return stream.getvalue()
+
+    def decode(self, data: bytes) -> np.ndarray | Sequence[Any]:
+        """Reads what `encode` wrote: the packed array [T, ...].
+
+        Raises:
+            ValueError: if the bytes are not such a file or hold values outside the space.
+        """
+        try:
+            array = np.load(io.BytesIO(data), allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise ValueError(f"{self.name} must be a .npy file of {len(data)} bytes: {error}") from error
+        return check_packed(self.space, array, self.name)
+
+    def raw(self, values: np.ndarray | Sequence[Any]) -> list[Any]:
+        """Returns packed or raw values as a list of raw values, as an env takes them."""
+        return self.from_array(values) if isinstance(values, np.ndarray) else list(values)
