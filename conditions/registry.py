@@ -67,7 +67,7 @@ def get(name: str) -> type[Condition]:
         else:
             raise ValueError(f"no condition is called {name!r}{nearest(name, names())}")
     if name not in _classes:
-        raise ValueError(f'condition {name!r} was found but not registered: decorate its class with @register("{name}")')
+        raise ValueError(f'condition {name!r} was found but not registered: decorate it @register("{name}")')
     return _classes[name]
 
 

@@ -1,0 +1,1 @@
+"""Clips on disk, and what training reads from them."""

@@ -1,0 +1,315 @@
+"""Clips on disk: WebDataset tar shards, one sample a clip.
+
+A sample is `KEY.mp4`, `KEY.json` and one member per condition (`KEY.keyboard.npy`, `KEY.camera.npy`, ...), and for a
+condition that is missing in some steps `KEY.NAME.present.npy` [T-1] bool. A clip of T frames has T-1 values of each
+condition: values[t] leads from frames[t] to frames[t+1].
+
+    with ClipWriter(path) as writer:             # appears under its name only when whole
+        writer.write(Clip(key, frames, {"keyboard": [...], "camera": [...]}, {"fps": 20.0}))
+    clips = ClipSet(folder)                      # every *.tar in it
+    clips[i] -> Clip;  clips[i].actions() -> the T-1 raw actions, as an env or a session takes them
+    clips.frames(i, start, stop) -> uint8 [T, H, W, 3];  clips.columns(i) -> name -> Column (packed, for training)
+
+Shapes: T frames, H W pixels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import tarfile
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from conditions import Column, Condition, get
+from worldmodel.data.shards import Member, ShardReader, scan_shard
+from worldmodel.data.video import count_frames, decode_video, encode_video
+
+MAX_DAMAGED = 0.01  # of all clips
+
+
+@dataclass
+class Clip:
+    """A stretch of a world.
+
+    Attributes:
+        key: its name, without dots.
+        frames: [T, H, W, 3] uint8.
+        conditions: name -> T-1 raw values (None where missing), or their packed array.
+        meta: what is known about it; `fps` at least.
+    """
+
+    key: str
+    frames: np.ndarray
+    conditions: Mapping[str, Sequence[Any] | np.ndarray] = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def actions(self) -> list[dict[str, Any]]:
+        """Returns the T-1 raw actions, each name -> raw value, without what is missing."""
+        raw = {}
+        for name, values in self.conditions.items():
+            raw[name] = codec(name, self.meta.get("conditions", {}).get(name)).raw(values)
+        return [
+            {name: values[step] for name, values in raw.items() if values[step] is not None}
+            for step in range(len(self.frames) - 1)
+        ]
+
+
+class Damaged(NamedTuple):
+    """A clip that was skipped, and why."""
+
+    key: str
+    shard: str
+    reason: str
+
+
+def codec(name: str, config: Any = None) -> Condition:
+    """Returns a condition that checks, packs, encodes and decodes values but holds no weights."""
+    cls: Any = get(name)
+    with torch.device("meta"):
+        return cls(cls.make_config(config), 1)
+
+
+class ClipWriter:
+    """Writes one shard. Use as a context manager: the file gets its name when all is written, or never.
+
+    Args:
+        path: the tar file to write.
+        conditions: the conditions to store values with; by default each by its name, with its default config.
+    """
+
+    def __init__(self, path: str | Path, conditions: Iterable[Condition] | None = None) -> None:
+        self.path = Path(path)
+        self._temporary = self.path.with_name(self.path.name + ".tmp")
+        self._conditions = {condition.name: condition for condition in conditions or ()}
+        self._keys: set[str] = set()
+
+    def __enter__(self) -> ClipWriter:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(self._temporary, "wb")
+        self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._tar.close()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        self._file.close()
+        if kind is None:
+            os.replace(self._temporary, self.path)
+        else:
+            self._temporary.unlink(missing_ok=True)
+
+    def write(self, clip: Clip) -> None:
+        """Adds a clip.
+
+        Raises:
+            ValueError: for frames that are not [T, H, W, 3] uint8, a condition without T-1 values or with one outside
+                its space, a key with dots or used before, or meta without fps.
+        """
+        frames = np.asarray(clip.frames)
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
+            raise ValueError(f"clip {clip.key}: frames must be [T, H, W, 3] uint8, got {frames.shape} {frames.dtype}")
+        if not clip.key or "." in clip.key or "/" in clip.key or clip.key in self._keys:
+            raise ValueError(f"a clip's key must be new in its shard, without dots and slashes, got {clip.key!r}")
+        if "fps" not in clip.meta:
+            raise ValueError(f"clip {clip.key}: meta must have fps, got {sorted(clip.meta)}")
+        members: dict[str, bytes] = {}
+        spaces, configs = {}, {}
+        for name, values in clip.conditions.items():
+            if len(values) != len(frames) - 1:
+                raise ValueError(
+                    f"clip {clip.key}: {name} must have {len(frames) - 1} values, one from each frame to the next, "
+                    f"got {len(values)}"
+                )
+            condition = self._conditions.get(name) or self._conditions.setdefault(name, codec(name))
+            members |= _encode(condition, values)
+            spaces[name], configs[name] = str(condition.space), dataclasses.asdict(condition.config)
+        meta = {**clip.meta, "size": list(frames.shape[1:3]), "frames": len(frames)}
+        meta |= {"spaces": spaces, "conditions": configs}
+        self._add(f"{clip.key}.json", json.dumps(meta, indent=1).encode())
+        self._add(f"{clip.key}.mp4", encode_video(frames, float(clip.meta["fps"])))
+        for extension, data in members.items():
+            self._add(f"{clip.key}.{extension}", data)
+        self._keys.add(clip.key)
+
+    def _add(self, name: str, data: bytes) -> None:
+        info = tarfile.TarInfo(name)  # its time and owner stay zero: the same clips give the same file
+        info.size = len(data)
+        self._tar.addfile(info, io.BytesIO(data))
+
+
+def _encode(condition: Condition, values: Sequence[Any] | np.ndarray) -> dict[str, bytes]:
+    extension = f"{condition.name}.{condition.extension}"
+    if isinstance(values, np.ndarray) or all(value is not None for value in values):
+        return {extension: condition.encode(values)}
+    stream = io.BytesIO()
+    np.save(stream, np.array([value is not None for value in values], bool), allow_pickle=False)
+    filled = [condition.noop() if value is None else value for value in values]
+    return {extension: condition.encode(filled), f"{condition.name}.present.npy": stream.getvalue()}
+
+
+class _Entry(NamedTuple):
+    key: str
+    shard: int
+    members: dict[str, Member]
+    meta: dict[str, Any]
+    columns: dict[str, Column]
+
+
+class ClipSet(Sequence[Clip]):
+    """The clips of a folder, by number. Every clip is checked at the start, short of decoding its frames.
+
+    Damaged clips are skipped and listed in `damaged`, with a warning.
+
+    Args:
+        folder: where the `*.tar` shards lie.
+        conditions: which conditions to read, and with which configs; by default all, as they were written.
+
+    Raises:
+        ValueError: if there is no shard, a shard is damaged, or more than 1 % of the clips are.
+    """
+
+    def __init__(self, folder: str | Path, conditions: Iterable[Condition] | None = None) -> None:
+        self.folder = Path(folder)
+        self.shards = sorted(self.folder.glob("*.tar"))
+        if not self.shards:
+            raise ValueError(f"a clip set must have *.tar shards, got none in {self.folder}: record some first")
+        self.damaged: list[Damaged] = []
+        self._wanted = None if conditions is None else {condition.name: condition for condition in conditions}
+        self._codecs: dict[str, Condition] = {}
+        self._reader = ShardReader(self.shards)
+        self._entries: list[_Entry] = []
+        for shard, path in enumerate(self.shards):
+            for key, members in scan_shard(path).items():
+                try:
+                    self._entries.append(self._read_entry(key, shard, members))
+                except ValueError as error:
+                    self.damaged.append(Damaged(key, path.name, str(error)))
+        self._report_damaged()
+
+    @property
+    def keys(self) -> list[str]:
+        """The clips' names, in order."""
+        return [entry.key for entry in self._entries]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, index: int) -> Clip:  # type: ignore[override]
+        """Returns a whole clip, its conditions as lists of raw values (None where missing)."""
+        entry = self._entries[index]
+        conditions: dict[str, list[Any]] = {}
+        for name, (values, present) in entry.columns.items():
+            raw = self._condition(name, entry.meta).raw(values)
+            conditions[name] = [value if there else None for value, there in zip(raw, present, strict=True)]
+        return Clip(entry.key, self.frames(index), conditions, entry.meta)
+
+    def __iter__(self) -> Iterator[Clip]:
+        return (self[index] for index in range(len(self)))
+
+    def num_frames(self, index: int) -> int:
+        """Returns T of a clip."""
+        return int(self._entries[index].meta["frames"])
+
+    def meta(self, index: int) -> dict[str, Any]:
+        """Returns a clip's JSON member."""
+        return self._entries[index].meta
+
+    def shard_of(self, index: int) -> Path:
+        """Returns the tar file that a clip lies in."""
+        return self.shards[self._entries[index].shard]
+
+    def columns(self, index: int) -> dict[str, Column]:
+        """Returns a clip's T-1 values of each condition, packed, as `ConditionSet.prepare_columns` takes them."""
+        return self._entries[index].columns
+
+    def frames(self, index: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Returns frames start to stop - 1 of a clip, [T, H, W, 3] uint8, decoding little more than these.
+
+        Raises:
+            ValueError: if the range is outside the clip, or its mp4 proves damaged.
+        """
+        entry = self._entries[index]
+        total = self.num_frames(index)
+        stop = total if stop is None else stop
+        if not 0 <= start < stop <= total:
+            raise ValueError(f"clip {entry.key} has frames 0 to {total - 1}, asked for {start} to {stop - 1}")
+        try:
+            return decode_video(self._reader.read(entry.shard, entry.members["mp4"]), start, stop)
+        except ValueError as error:
+            raise ValueError(f"clip {entry.key} in {self.shard_of(index)}: {error}") from error
+
+    def _read_entry(self, key: str, shard: int, members: dict[str, Member]) -> _Entry:
+        for extension in ("mp4", "json"):
+            if extension not in members:
+                raise ValueError(f"member {key}.{extension} is missing")
+        try:
+            meta = json.loads(self._reader.read(shard, members["json"]))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{key}.json is not JSON: {error}") from error
+        counted = count_frames(self._reader.read(shard, members["mp4"]))
+        if not isinstance(meta, dict) or meta.get("frames") != counted or "fps" not in meta:
+            raise ValueError(f"{key}.json must have fps and frames, as many as the mp4's {counted}")
+        columns = {}
+        for name in meta.get("conditions") or {extension.split(".")[0] for extension in members} - {"mp4", "json"}:
+            if self._wanted is None or name in self._wanted:
+                columns[name] = self._read_column(key, shard, members, meta, name)
+                if len(columns[name].values) != counted - 1 or len(columns[name].present) != counted - 1:
+                    raise ValueError(f"{name} must have {counted - 1} values, got {len(columns[name].values)}")
+        return _Entry(key, shard, members, meta, columns)
+
+    def _read_column(self, key: str, shard: int, members: dict[str, Member], meta: dict[str, Any], name: str) -> Column:
+        stored = self._codec(name, meta)
+        extension = f"{name}.{stored.extension}"
+        if extension not in members:
+            raise ValueError(f"member {key}.{extension} is missing")
+        values = stored.decode(self._reader.read(shard, members[extension]))
+        wanted = self._condition(name, meta)
+        if wanted.config != stored.config:
+            values = wanted.column(stored.raw(values))
+        mask = f"{name}.present.npy"
+        if mask not in members:
+            return Column(values, np.ones(len(values), bool))
+        try:
+            present = np.load(io.BytesIO(self._reader.read(shard, members[mask])), allow_pickle=False)
+        except (EOFError, OSError) as error:
+            raise ValueError(f"{mask} is not a .npy file: {error}") from error
+        if present.dtype != bool:
+            raise ValueError(f"{mask} must be bool, got {present.dtype}")
+        return Column(values, present)
+
+    def _codec(self, name: str, meta: dict[str, Any]) -> Condition:
+        config = meta.get("conditions", {}).get(name)
+        identity = json.dumps([name, config], sort_keys=True)
+        if identity not in self._codecs:
+            self._codecs[identity] = codec(name, config)
+        return self._codecs[identity]
+
+    def _condition(self, name: str, meta: dict[str, Any]) -> Condition:
+        return self._codec(name, meta) if self._wanted is None else self._wanted[name]
+
+    def _report_damaged(self) -> None:
+        total = len(self._entries) + len(self.damaged)
+        if not total:
+            raise ValueError(f"the shards in {self.folder} must hold clips, got none: delete them and record again")
+        if not self.damaged:
+            return
+        listed = "; ".join(f"{shard}/{key}: {reason}" for key, shard, reason in self.damaged[:10])
+        more = f"; and {len(self.damaged) - 10} more" if len(self.damaged) > 10 else ""
+        message = f"{len(self.damaged)} of {total} clips in {self.folder} are damaged: {listed}{more}"
+        if len(self.damaged) > MAX_DAMAGED * total:
+            raise ValueError(f"{message}. More than 1 % is refused: delete these shards and record or fetch them again")
+        warnings.warn(f"{message}. They are skipped", stacklevel=3)
