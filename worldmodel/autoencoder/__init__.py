@@ -1,0 +1,13 @@
+"""DC-AE: frames to latents and back."""
+
+from worldmodel.autoencoder.config import AutoencoderConfig
+from worldmodel.autoencoder.dcae import Autoencoder, AutoencoderCache
+from worldmodel.autoencoder.losses import ReconstructionLossConfig, reconstruction_loss
+
+__all__ = [
+    "Autoencoder",
+    "AutoencoderCache",
+    "AutoencoderConfig",
+    "ReconstructionLossConfig",
+    "reconstruction_loss",
+]
