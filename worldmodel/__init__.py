@@ -1,1 +1,6 @@
-"""Interactive world models: pixels in, pixels out."""
+"""Interactive world models: general conditional autoregressive video, pixels in, pixels out."""
+
+from worldmodel.session import Session
+from worldmodel.world import WorldConfig, WorldModel
+
+__all__ = ["Session", "WorldConfig", "WorldModel"]

@@ -1,0 +1,137 @@
+"""A run's configuration: dataclasses, composed. defaults <- YAML <- key=value, and nothing else.
+
+    config = load_config(["config=configs/blockworld.yaml", "stage=dynamics", "training.dynamics.batch_size=8"])
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from worldmodel.training.config import TrainingConfig
+from worldmodel.world import WorldConfig
+
+
+@dataclass
+class DataConfig:
+    """Where the clips lie."""
+
+    clips: str = "data/blockworld"  # a folder of shards, as envs.record writes them
+
+
+@dataclass
+class Config:
+    """Everything a run is made of. It is stored, resolved, in the run's folder."""
+
+    stage: str = "autoencoder"  # autoencoder | latents | dynamics
+    run: str = "runs/blockworld"  # the folder that the run lives in
+    max_minutes: float | None = None  # the stage ends after so many minutes of training, resumed ones counted
+    model: WorldConfig = field(default_factory=WorldConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+def load_config(arguments: Sequence[str] = ()) -> Config:
+    """Builds a configuration.
+
+    Args:
+        arguments: `config=FILE` names a YAML file; every other `key.sub=value` sets one field, over what the file says.
+
+    Returns:
+        The configuration, its dataclasses' own checks passed.
+
+    Raises:
+        ValueError: for a missing file, an unknown key (naming the nearest), or a value of the wrong type or range.
+    """
+    files, settings = [], []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise ValueError(f"arguments must be key=value, got {argument!r}: for example stage=dynamics")
+        if key == "config":
+            files.append(value)
+        else:
+            settings.append(argument)
+    schema = OmegaConf.structured(Config)
+    merged = schema
+    for name in files:
+        merged = _merge(merged, read_yaml(name), name)
+    for setting in settings:
+        merged = _merge(merged, OmegaConf.from_dotlist([setting]), setting)
+    return _to_object(merged)
+
+
+def from_dict(values: dict[str, Any], schema: type) -> Any:
+    """An instance of a config dataclass from plain values, as stored in a checkpoint.
+
+    Raises:
+        ValueError: as `load_config`.
+    """
+    return _to_object(_merge(OmegaConf.structured(schema), OmegaConf.create(values), schema.__name__))
+
+
+def save_config(config: Config, path: str | Path) -> None:
+    """Writes a configuration as YAML, every field of it."""
+    Path(path).write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Reads a YAML file of settings.
+
+    Raises:
+        ValueError: if there is no such file (naming the nearest one beside it) or it is not a mapping.
+    """
+    file = Path(path)
+    if not file.is_file():
+        beside = [str(p) for p in file.parent.glob("*.yaml")] if file.parent.is_dir() else []
+        raise ValueError(f"no config file {path}{nearest(str(path), beside)}")
+    try:
+        loaded = OmegaConf.load(file)
+    except Exception as error:  # the YAML parser's errors share no base with OmegaConf's
+        raise ValueError(f"{path} must be a YAML file: {error}") from error
+    if not OmegaConf.is_dict(loaded):
+        raise ValueError(f"{path} must hold a mapping of settings, got {type(loaded).__name__}")
+    return loaded
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """The tail of an error about an unknown name: the nearest known one, or all of them."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f", did you mean {close[0]!r}?"
+    return f", known: {', '.join(known)}" if known else ""
+
+
+def _merge(schema: Any, values: Any, source: str) -> Any:
+    _check_keys(schema, values, source, "")
+    try:
+        return OmegaConf.merge(schema, values)
+    except OmegaConfBaseException as error:
+        reason = str(error.msg or error).split("\n")[0]
+        raise ValueError(f"{source}: {getattr(error, 'full_key', None) or ''}: {reason}") from error
+
+
+def _check_keys(schema: Any, values: Any, source: str, prefix: str) -> None:
+    if not (OmegaConf.is_dict(schema) and OmegaConf.is_dict(values)) or OmegaConf.get_type(schema) is dict:
+        return
+    known = [str(key) for key in schema]
+    for key in values:
+        if key not in known:
+            raise ValueError(f"{source}: unknown key {prefix}{key}{nearest(str(key), known)}")
+        node = cast(Any, schema)._get_node(key)
+        if node is not None and OmegaConf.is_dict(node) and not node._is_none():
+            _check_keys(node, values[key], source, f"{prefix}{key}.")
+
+
+def _to_object(merged: Any) -> Any:
+    try:
+        return OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        cause = error.__cause__ if isinstance(error.__cause__, ValueError) else error
+        raise ValueError(str(cause)) from error

@@ -1,0 +1,91 @@
+"""Latents as tokens: patches, the noise buckets that make the model robust to its own output, and the embedding.
+
+Shapes: B batch, T frames, C latent channels, h w latent size, p patch, N = h w / p^2 tokens per frame, P = C p^2 values
+per token, D width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from worldmodel.flow import Generators, draw_normal, draw_uniform
+
+
+@dataclass
+class NoiseConfig:
+    """Corruption of context frames (MIDAS, section 3.5; after GameNGen, section 3.2.1)."""
+
+    num_buckets: int = 20
+    max_sigma: float = 0.5
+    stream_bucket: int = 1  # the bucket that a stream's own frames are given
+
+    def __post_init__(self) -> None:
+        if self.num_buckets < 2 or not 0 <= self.stream_bucket < self.num_buckets:
+            raise ValueError(
+                f"noise.num_buckets must be 2 or more and noise.stream_bucket one of them, "
+                f"got {self.num_buckets} and {self.stream_bucket}"
+            )
+        if not 0 <= self.max_sigma < 1:
+            raise ValueError(f"noise.max_sigma must lie in [0, 1), got {self.max_sigma}")
+
+
+def draw_buckets(batch: int, frames: int, config: NoiseConfig, generator: Generators, like: Tensor) -> Tensor:
+    """One bucket per context frame, uniform: [B, T] int64."""
+    uniform = draw_uniform((batch, frames), generator, like.new_empty((), dtype=torch.float32))
+    return (uniform * config.num_buckets).long().clamp_(max=config.num_buckets - 1)
+
+
+def corrupt(latents: Tensor, bucket: Tensor, config: NoiseConfig, generator: Generators) -> Tensor:
+    """Mixes noise into context frames: sigma eps + (1 - sigma) x, sigma growing evenly from bucket 0, which has none.
+
+    Args:
+        latents: [B, T, C, h, w].
+        bucket: [B, T] int64.
+        config: buckets and their range.
+        generator: of the noise.
+
+    Returns:
+        [B, T, C, h, w].
+    """
+    sigma = bucket * (config.max_sigma / (config.num_buckets - 1))
+    sigma = sigma.to(latents.dtype)[:, :, None, None, None]
+    return sigma * draw_normal(latents.shape, generator, latents) + (1 - sigma) * latents
+
+
+def to_tokens(latents: Tensor, patch: int) -> Tensor:
+    """Cuts latents [..., C, h, w] into tokens [..., N, P], row by row."""
+    return rearrange(latents, "... c (h p) (w q) -> ... (h w) (c p q)", p=patch, q=patch)
+
+
+def to_latents(tokens: Tensor, patch: int, height: int) -> Tensor:
+    """Undoes `to_tokens`: [..., N, P] to [..., C, h, w], where h = `height`."""
+    return rearrange(tokens, "... (h w) (c p q) -> ... c (h p) (w q)", h=height // patch, p=patch, q=patch)
+
+
+class FrameEmbedding(nn.Module):
+    """Embeds the tokens of input frames: values, place in the frame, and noise bucket.
+
+    Args:
+        token_values: P.
+        num_tokens: N.
+        width: D.
+        num_buckets: noise buckets; one more row marks a reference picture.
+    """
+
+    def __init__(self, token_values: int, num_tokens: int, width: int, num_buckets: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(token_values, width)
+        self.position = nn.Parameter(0.02 * torch.randn(num_tokens, width))
+        self.bucket = nn.Parameter(0.02 * torch.randn(num_buckets + 1, width))
+
+    def forward(self, tokens: Tensor, bucket: Tensor) -> Tensor:
+        """tokens [B, T, N, P], bucket [B, T] int64 to [B, T, N, D]."""
+        return self.projection(tokens) + self.position + self.bucket[bucket][:, :, None]
+
+    def reference(self, tokens: Tensor) -> Tensor:
+        """Tokens of a reference picture, never corrupted: [B, N, P] to [B, N, D]."""
+        return self.projection(tokens) + self.position + self.bucket[-1]

@@ -1,0 +1,168 @@
+"""The state of live streams, and the three steps that make a frame: conditions, backbone, head; then the decoder.
+
+Several streams run as rows of one batch. A row draws its noise from a generator of its own, so what happens in one row
+never changes another.
+
+Shapes: B streams, T frames, C latent channels, h w latent size, N tokens per frame, M condition tokens per chunk,
+D width, F frames per chunk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Generator, Tensor
+
+from conditions import Prepared, collate
+from worldmodel.embedding import corrupt, to_latents, to_tokens
+from worldmodel.flow import draw_normal, solve
+
+if TYPE_CHECKING:
+    from worldmodel.world import WorldModel
+
+PARTS = ("conditions", "backbone", "head", "decode")
+
+
+class Stopwatch:
+    """Milliseconds of each part of one step, waiting for an accelerator to finish before it reads the time."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.laps: dict[str, float] = dict.fromkeys(PARTS, 0.0)
+        self.last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        """Counts the time since the last lap towards `part`."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        now = time.perf_counter()
+        self.laps[part] += 1000 * (now - self.last)
+        self.last = now
+
+
+class Streams:
+    """B live streams of one world.
+
+    Args:
+        world: the model.
+        generators: of each stream's noise; B is their number.
+        guidance: how far to follow the conditions; other than 1 runs a second row per stream that sees none.
+        num_steps: solver steps per frame.
+        reference: [B, N, D] tokens of each stream's reference picture, where the layout has one.
+
+    Attributes:
+        latents: [B, C, h, w] of each stream's newest frame.
+    """
+
+    def __init__(
+        self,
+        world: WorldModel,
+        generators: Sequence[Generator],
+        guidance: float,
+        num_steps: int,
+        reference: Tensor | None,
+    ) -> None:
+        self.world = world
+        self.generators = list(generators)
+        self.guidance = guidance
+        self.num_steps = num_steps
+        self.reference = reference
+        self.num_streams = len(self.generators)
+        self.copies = 1 if guidance == 1 else 2  # with guidance, rows B to 2 B see no condition
+        self.cache = world.backbone.new_cache(self.num_streams * self.copies, world.layout)
+        self.decoder = world.autoencoder.init_cache(
+            self.num_streams, world.config.frame.height, world.config.frame.width
+        )
+        dtype = world.embedding.position.dtype
+        self.latents = torch.zeros(self.num_streams, *world.latent_shape, dtype=dtype, device=world.device)
+        if world.layout.sink_tokens and reference is not None:
+            world.backbone.sinks(reference.repeat(self.copies, 1, 1), world.layout, self.cache)
+
+    def prepare(self, rows: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Prepared]:
+        """Raw values of one chunk, F mappings a stream, as the tensors that `chunk` takes."""
+        chunk_frames = self.world.config.layout.chunk_frames
+        prepared = collate([self.world.conditions.prepare(values, chunk_frames) for values in rows])
+        if self.copies == 2:
+            null = {name: Prepared(x, torch.zeros_like(present)) for name, (x, present) in prepared.items()}
+            prepared = collate([prepared, null])
+        return prepared
+
+    def chunk(
+        self, prepared: Mapping[str, Prepared], watch: Stopwatch | None = None, known: Tensor | None = None
+    ) -> Iterator[Tensor]:
+        """Streams one chunk, frame by frame.
+
+        Args:
+            prepared: from `prepare`.
+            watch: where the time of each part is counted.
+            known: [B, F, C, h, w] latents that really came, where the chunk is a memory and not imagined.
+
+        Yields:
+            [B, C, h, w] latents of each of the F frames.
+        """
+        world, copies = self.world, self.copies
+        watch = watch or Stopwatch(world.device)
+        entering = world.conditions(prepared, world.config.layout.chunk_frames)[:, 0]  # [copies B, M, D]
+        if world.layout.reference_tokens and self.reference is not None:
+            entering = torch.cat([entering, self.reference.repeat(copies, 1, 1)], dim=1)
+        watch.lap("conditions")
+        bucket = torch.full((self.num_streams, 1), world.config.noise.stream_bucket, device=world.device)
+        for index, step in enumerate(world.layout.steps):
+            context = corrupt(self.latents[:, None], bucket, world.config.noise, self.generators)
+            tokens = world.embedding(to_tokens(context, world.config.patch_size), bucket)[:, 0].repeat(copies, 1, 1)
+            if index == 0:
+                tokens = torch.cat([entering, tokens], dim=1)
+            hidden = world.backbone.step(tokens, world.layout, step, self.cache)[:, -world.frame_tokens :]
+            watch.lap("backbone")
+            self.latents = self._imagine(hidden) if known is None else known[:, index]
+            watch.lap("head")
+            yield self.latents
+        self.cache.num_chunks += 1
+
+    def _imagine(self, hidden: Tensor) -> Tensor:
+        """Solves the flow from noise to the next frame: hidden [copies B, N, D] to latents [B, C, h, w]."""
+        world = self.world
+        guide = world.head.guide(hidden)
+
+        def field(x: Tensor, timestep: Tensor) -> Tensor:
+            if self.copies == 1:
+                return world.head(x, timestep, guide)
+            seen, null = world.head(x.repeat(2, 1, 1), timestep.repeat(2), guide).chunk(2)
+            return null + self.guidance * (seen - null)
+
+        noise = to_tokens(draw_normal(self.latents.shape, self.generators, self.latents), world.config.patch_size)
+        return to_latents(solve(field, noise, self.num_steps), world.config.patch_size, world.latent_size[0])
+
+    def remember(self, latents: Tensor, conditions: Sequence[Mapping[str, Any]]) -> None:
+        """Gives a single stream a past: what came before its first imagined frame.
+
+        Args:
+            latents: [1, T, C, h, w] of the frames that really came.
+            conditions: the T - 1 raw values between them.
+        """
+        layout = self.world.config.layout
+        last = latents.shape[1] - 1
+        num_chunks = min(last // layout.chunk_frames, layout.window_chunks)
+        first = last - num_chunks * layout.chunk_frames
+        self.latents = latents[:, first]
+        for start in range(first, last, layout.chunk_frames):
+            stop = start + layout.chunk_frames
+            for _ in self.chunk(self.prepare([conditions[start:stop]]), known=latents[:, start + 1 : stop + 1]):
+                pass
+        for index in range(max(0, last - 2 * self.world.config.autoencoder.temporal_history), last + 1):
+            self.world.autoencoder.decode_step(latents[:, index], self.decoder)
+
+    def take(self, row: int, other: Streams, source: int) -> None:
+        """Makes stream `row` the same as stream `source` of `other`, leaving the others as they are."""
+        for copy in range(self.copies):
+            self.cache.copy_row(row + copy * self.num_streams, other.cache, source + copy * other.num_streams)
+        self.decoder.copy_row(source, row, other.decoder)
+        self.latents = self.latents.clone()
+        self.latents[row] = other.latents[source]
+        if self.reference is not None and other.reference is not None:
+            self.reference = self.reference.clone()
+            self.reference[row] = other.reference[source]
+        self.generators[row].set_state(other.generators[source].get_state())
