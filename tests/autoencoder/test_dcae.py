@@ -126,6 +126,10 @@ def test_unknown_and_unfitting_fields_are_named(tmp_path: Path) -> None:
         tiny_config(decoder_norm_types="batchnorm")
     with pytest.raises(ValueError, match="decoder_layers_per_block must have 3 entries"):
         tiny_config(decoder_layers_per_block=[0, 1])
+    with pytest.raises(ValueError, match=r"4 \* 16 must be a multiple of the next stage's 24"):
+        tiny_config(encoder_block_out_channels=[8, 16, 24])
+    with pytest.raises(ValueError, match="end in a multiple of latent_channels = 5"):
+        tiny_config(latent_channels=5)
     with pytest.raises(ValueError, match="temporal_stages names stage 0.*no block to follow"):
         tiny_config(temporal_stages=[0])
     with pytest.raises(ValueError, match=r"block_out_channels\[2\] = 16 must be a multiple of .* = 6"):

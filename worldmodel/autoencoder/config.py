@@ -91,11 +91,25 @@ class AutoencoderConfig:
                     f"autoencoder.{side}_layers_per_block must be at least 1 in every stage but the first "
                     f"(0 there skips the full resolution), got {layers}"
                 )
+        self._validate_shortcuts()
         self._among("decoder_conv_act_fn", ACTIVATIONS)
         self._among("upsample_block_type", ("pixel_shuffle", "interpolate"))
         self._among("downsample_block_type", ("pixel_unshuffle", "conv", "Conv"))
         self._among("temporal_placement", ("stage", "block"))
         self._validate_temporal()
+
+    def _validate_shortcuts(self) -> None:
+        """Resampling shortcuts repeat or average whole groups of channels."""
+        for side in ("encoder", "decoder"):
+            name = f"autoencoder.{side}_block_out_channels"
+            widths = getattr(self, f"{side}_block_out_channels")
+            first = 0 if getattr(self, f"{side}_layers_per_block")[0] else 1
+            for high, low in zip(widths[first:], widths[first + 1 :], strict=False):
+                if (4 * high) % low:
+                    raise ValueError(f"{name}: 4 * {high} must be a multiple of the next stage's {low}, got {widths}")
+            shortcut = self.encoder_out_shortcut if side == "encoder" else self.decoder_in_shortcut
+            if shortcut and widths[-1] % self.latent_channels:
+                raise ValueError(f"{name} must end in a multiple of latent_channels = {self.latent_channels}: {widths}")
 
     def _among(self, name: str, known: tuple[str, ...]) -> None:
         value = getattr(self, name)

@@ -230,15 +230,16 @@ class Autoencoder(nn.Module):
         """Parameters of all else (the first phase)."""
         return (p for name, p in self.named_parameters() if ".temporal." not in name)
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Writes config.json and safetensors, whole or not at all.
 
         Args:
             folder: made if missing.
+            dtype: of the stored weights; their own by default.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        weights = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in self.state_dict().items()}
         save_file(weights, folder / f"{WEIGHTS_NAME}.tmp", metadata={"format": "pt"})
         text = json.dumps({"_class_name": "AutoencoderDC", **self.config.to_dict()}, indent=2)
         (folder / f"{CONFIG_NAME}.tmp").write_text(text + "\n")
