@@ -1,0 +1,15 @@
+"""Worlds as Gymnasium environments. Importing this package registers their ids and nothing more.
+
+Entry points are strings, so a renderer is compiled and a checkpoint is read only when a world is made.
+"""
+
+import gymnasium
+
+ENTRY_POINTS = {
+    "worldmodel/BlockWorld-v0": "envs.blockworld.env:BlockWorld",
+    "worldmodel/Generated-v0": "envs.generated:GeneratedWorld",
+}
+
+for _id, _entry_point in ENTRY_POINTS.items():
+    if _id not in gymnasium.registry:
+        gymnasium.register(id=_id, entry_point=_entry_point)

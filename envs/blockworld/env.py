@@ -1,0 +1,262 @@
+"""`worldmodel/BlockWorld-v0`: the world of blocks as a Gymnasium environment."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import conditions
+import gymnasium
+import numpy as np
+from conditions.values import check, nearest
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from envs.blockworld import physics
+from envs.blockworld.blocks import BREAK_TICKS, HOTBAR, IDS, KIND, SPRITE_KIND, UNBREAKABLE, WATER_KIND
+from envs.blockworld.march import NORMALS
+from envs.blockworld.render import build_clouds, draw_held, render
+from envs.blockworld.styles import STYLES
+from envs.blockworld.terrain import HEIGHT, MASK, SIZE, generate, set_block
+from envs.blockworld.textures import build_textures
+
+ATTACK_EVERY, USE_EVERY = 5, 4
+
+
+class BlockWorld(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
+    """A first-person world of blocks at 20 Hz, with Minecraft's keys, camera degrees and motion.
+
+    `step` takes a dict of `keyboard` (dict of keys) and `camera` ([pitch, yaw] degrees of this step; pitch > 0 looks
+    down, yaw > 0 turns right); names and keys that are left out do nothing. The view turns first, then the player
+    acts and moves, and the frame that is returned shows the result.
+
+    `attack` breaks the block in the middle of the view, `use` places the block of the current `hotbar` slot against
+    it, both within 4.5 blocks. With `instant_break` a block goes on the tick that `attack` goes down and every 5th
+    tick while it is held; otherwise the key must be held for the block's own time, while the block darkens.
+    `use` acts on the tick that it goes down and every 4th tick while it is held.
+
+    The world wraps around every 512 blocks, so it has no edge; `info["position"]` does not wrap.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
+
+    def __init__(
+        self,
+        size: int | tuple[int, int] = (128, 128),
+        fov: float = 70.0,
+        biome: str = "default",
+        world_seed: int | None = None,
+        depth: bool = False,
+        instant_break: bool | None = None,
+        render_mode: str | None = "rgb_array",
+    ) -> None:
+        """Makes a world; blocks appear on `reset`.
+
+        Args:
+            size: Frame as (height, width) or one side, in pixels, 16 to 4096.
+            fov: Vertical field of view in degrees, 10 to 150.
+            biome: A key of `styles.STYLES`.
+            world_seed: Seed of the terrain; by default drawn from the seed given to `reset`.
+            depth: Whether `info["depth"]` is filled: [H, W] float32, blocks from the eye to the first surface.
+            instant_break: Whether blocks break at once; by default only in the meadow.
+            render_mode: "rgb_array" or None.
+
+        Raises:
+            ValueError: For a value outside these bounds.
+        """
+        height, width = (size, size) if isinstance(size, int) else size
+        if not (16 <= height <= 4096 and 16 <= width <= 4096):
+            raise ValueError(f"size must be (height, width) of 16 to 4096 pixels, got {size!r}")
+        if not 10.0 <= fov <= 150.0:
+            raise ValueError(f"fov must be 10 to 150 degrees, got {fov!r}")
+        if biome not in STYLES:
+            raise ValueError(f"unknown biome {biome!r}{nearest(biome, STYLES)}")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode must be 'rgb_array' or None, got {render_mode!r}")
+        self.render_mode = render_mode
+        self.biome, self.fov, self.world_seed = biome, float(fov), world_seed
+        self.instant_break = biome == "meadow" if instant_break is None else instant_break
+        self._with_depth = depth
+        self._style = STYLES[biome]
+        self._textures = build_textures(self._style.contrast, self._style.turf)
+        self._frame = np.zeros((height, width, 3), np.uint8)
+        self._depth = np.zeros((height, width), np.float32)
+        self._colours = np.zeros((height, width, 3), np.float32)
+        self._keys = np.zeros((height, width), np.int64)
+        self.observation_space = spaces.Box(0, 255, (height, width, 3), np.uint8)
+        self.action_space = spaces.Dict(
+            {"keyboard": conditions.space("keyboard"), "camera": conditions.space("camera")}
+        )
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        """Builds the world anew and puts the player on open ground.
+
+        Args:
+            seed: Seed of the starting place, and of the terrain where no `world_seed` was given.
+            options: "position" ([x, y, z] of the feet), "yaw" and "pitch" (degrees) place the player; what is left
+                out is chosen by the seed.
+
+        Returns:
+            The frame [H, W, 3] uint8 and info: "position" [3] float64, "yaw", "pitch", and "depth" if asked for.
+
+        Raises:
+            ValueError: For an unknown option or a position inside blocks.
+        """
+        super().reset(seed=seed)
+        options = dict(options or {})
+        for name in options:
+            if name not in ("position", "yaw", "pitch"):
+                raise ValueError(f"unknown reset option {name!r}{nearest(name, ('position', 'yaw', 'pitch'))}")
+        drawn = int(self.np_random.integers(2**31))
+        terrain_seed = drawn if self.world_seed is None else self.world_seed
+        self._grid = generate(terrain_seed, self.biome)
+        self._clouds = build_clouds(self._style, terrain_seed)
+        x, y, z = self._open_ground()
+        if options.get("position") is not None:
+            x, y, z = (float(value) for value in options["position"])
+            if not (0 < y < 4 * HEIGHT and physics.is_free(self._grid.blocks, x, y, z, physics.TALL)):
+                raise ValueError(f"position must be above 0 and clear of blocks, got {[x, y, z]}")
+        yaw = float(self.np_random.uniform(-180.0, 180.0))
+        self._body = physics.new_body(x, y, z)
+        self._yaw = float(yaw if options.get("yaw") is None else options["yaw"])
+        self._pitch = float(np.clip(options.get("pitch") or 0.0, -90.0, 90.0))
+        self._held, self._ticks, self._swing = IDS[HOTBAR[0]], 0, 0.0
+        self._attack_ticks = self._use_ticks = 0
+        self._target: tuple[int, int, int] | None = None
+        for _ in range(3):  # settle on the ground
+            if options.get("position") is None:
+                physics.tick(self._grid.blocks, self._body, 0.0, 0, 0, False, False, False)
+        self._draw()
+        return self._frame.copy(), self._info()
+
+    def step(
+        self, action: Mapping[str, Any]
+    ) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+        """Lives through one tick of 50 ms.
+
+        Args:
+            action: "keyboard" and "camera" as in `action_space`; either may be missing or None, and so may keys.
+
+        Returns:
+            Frame [H, W, 3] uint8, reward 0, terminated False, truncated False, info as from `reset`.
+
+        Raises:
+            ValueError: For an unknown name or key, or a value outside its space.
+        """
+        action = check(self.action_space, {k: v for k, v in action.items() if v is not None}, "action")
+        keys, (pitch, yaw) = action["keyboard"], action["camera"]
+        self._pitch = min(max(self._pitch + float(pitch), -90.0), 90.0)
+        self._yaw = (self._yaw + float(yaw) + 180.0) % 360.0 - 180.0
+        for slot, name in enumerate(HOTBAR, 1):
+            if keys[f"hotbar.{slot}"]:
+                self._held = IDS[name]
+        physics.tick(
+            self._grid.blocks,
+            self._body,
+            self._yaw,
+            keys["forward"] - keys["back"],
+            keys["right"] - keys["left"],
+            bool(keys["jump"]),
+            bool(keys["sneak"]),
+            bool(keys["sprint"]),
+        )
+        self._attack(bool(keys["attack"]))
+        self._use(bool(keys["use"]))
+        self._swing = 1.0 if keys["attack"] or keys["use"] else 0.0
+        self._ticks += 1
+        self._draw()
+        return self._frame.copy(), 0.0, False, False, self._info()
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """The current frame, [H, W, 3] uint8."""
+        return self._frame.copy() if self.render_mode == "rgb_array" else None
+
+    def _open_ground(self) -> tuple[float, float, float]:
+        """A place on dry natural ground with nothing overhead and no step or plant right beside it."""
+        ground = (IDS["grass"], IDS["sand"], IDS["snowy_grass"])
+        blocks, tops = self._grid.blocks, self._grid.tops
+        for attempt in range(4000):
+            x, z = (int(value) for value in self.np_random.integers(0, SIZE, 2))
+            top = int(tops[x, z])
+            around = [int(tops[(x + i) & MASK, (z + j) & MASK]) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+            level = max(around) - min(around) <= (0 if attempt < 2000 else 1)
+            if level and blocks[x, z, top - 1] in ground:
+                return x + 0.5, float(top), z + 0.5
+        return 0.5, float(tops[0, 0]), 0.5
+
+    def _eye(self) -> tuple[float, float, float]:
+        body = self._body
+        return float(body[physics.X]), float(body[physics.Y] + body[physics.EYE]), float(body[physics.Z])
+
+    def _attack(self, held: bool) -> None:
+        if not held:
+            self._attack_ticks, self._target = 0, None
+            return
+        found, x, y, z, _ = physics.look_at(self._grid.blocks, *self._eye(), self._yaw, self._pitch)
+        if not found:
+            self._target = None
+            self._attack_ticks = 0 if not self.instant_break else self._attack_ticks + 1
+            return
+        needed = int(BREAK_TICKS[self._grid.blocks[x & MASK, z & MASK, y]])
+        if self.instant_break:
+            ready = self._attack_ticks % ATTACK_EVERY == 0
+            self._attack_ticks += 1
+        else:
+            self._attack_ticks = self._attack_ticks + 1 if self._target == (x, y, z) else 1
+            self._target = (x, y, z)
+            ready = self._attack_ticks >= needed
+        if ready and needed < UNBREAKABLE:
+            self._set(x, y, z, 0)
+            self._target = None
+
+    def _set(self, x: int, y: int, z: int, block: int) -> None:
+        """Puts a block; a plant goes with the ground below it, and water beside a hole flows in."""
+        blocks = self._grid.blocks
+        if block == 0:
+            if y + 1 < HEIGHT and KIND[blocks[x & MASK, z & MASK, y + 1]] == SPRITE_KIND:
+                set_block(self._grid, x, y + 1, z, 0)
+            for dx, dy, dz in ((0, 1, 0), (1, 0, 0), (-1, 0, 0), (0, 0, 1), (0, 0, -1)):
+                if y + dy < HEIGHT and KIND[blocks[(x + dx) & MASK, (z + dz) & MASK, y + dy]] == WATER_KIND:
+                    block = IDS["water"]
+        set_block(self._grid, x, y, z, block)
+
+    def _use(self, held: bool) -> None:
+        if not held:
+            self._use_ticks = 0
+            return
+        ready = self._use_ticks % USE_EVERY == 0
+        self._use_ticks += 1
+        if not ready:
+            return
+        found, x, y, z, face = physics.look_at(self._grid.blocks, *self._eye(), self._yaw, self._pitch)
+        if not found:
+            return
+        if KIND[self._grid.blocks[x & MASK, z & MASK, y]] != SPRITE_KIND:  # plants give way, blocks are built upon
+            x, y, z = x + int(NORMALS[face, 0]), y + int(NORMALS[face, 1]), z + int(NORMALS[face, 2])
+        if 0 < y < HEIGHT and not physics.overlaps(self._body, x, y, z, physics.TALL):
+            self._set(x, y, z, self._held)
+
+    def _draw(self) -> None:
+        drift = self._style.cloud_drift * self._ticks / self.metadata["render_fps"]
+        render(
+            self._grid,
+            self._textures,
+            self._clouds,
+            self._style,
+            drift,
+            *self._eye(),
+            self._yaw,
+            self._pitch,
+            self.fov,
+            self._frame,
+            self._depth,
+            self._colours,
+            self._keys,
+        )
+        draw_held(self._textures, self._held, self._swing, self._frame)
+
+    def _info(self) -> dict[str, Any]:
+        info: dict[str, Any] = {"position": self._body[:3].copy(), "yaw": self._yaw, "pitch": self._pitch}
+        if self._with_depth:
+            info["depth"] = self._depth.copy()
+        return info
