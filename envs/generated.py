@@ -1,0 +1,167 @@
+"""A generated world as a Gymnasium environment: `worldmodel/Generated-v0`, the same interface as a rendered one.
+
+Shapes: T frames, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from conditions.values import nearest
+
+if TYPE_CHECKING:
+    from worldmodel.data.clips import Clip
+    from worldmodel.session import Session
+
+OPTIONS = ("start", "first_frames", "actions")
+
+
+class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
+    """A checkpoint to walk about in.
+
+    An action is a dict of the checkpoint's conditions, and may leave out any of them. There is no reward and no end.
+
+    Attributes:
+        starts: the clips, shipped inside the checkpoint, that a reset chooses from by its seed.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        guidance: float = 1.0,
+        num_steps: int | None = None,
+        device: str | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        """Loads the checkpoint.
+
+        Args:
+            checkpoint: a folder, or the id of one on the hub.
+            guidance: how strongly the actions steer; 1 is as learned, above 1 costs a second pass.
+            num_steps: solver steps for a frame; the checkpoint's own number by default.
+            device: where the model runs; the accelerator if there is one, by default.
+            render_mode: None, or "rgb_array" for `render` to return the latest frame.
+
+        Raises:
+            ValueError: for a render mode that there is none of, or a checkpoint that is not there (it names the nearest
+                one) or damaged.
+        """
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode must be None or 'rgb_array', got {render_mode!r}")
+        self.render_mode = render_mode
+        from worldmodel import WorldModel
+
+        self._world = WorldModel.from_pretrained(checkpoint, device=device)
+        self._guidance = guidance
+        self._num_steps = num_steps
+        self._session: Session | None = None
+        self._frame: np.ndarray | None = None
+        self.starts: list[Clip] = self._world.starts()
+        frame = self._world.config.frame
+        self.metadata = {**self.metadata, "render_fps": frame.fps}
+        self.observation_space = spaces.Box(0, 255, (frame.height, frame.width, 3), np.uint8)
+        self.action_space = self._world.conditions.spaces
+
+    @property
+    def session(self) -> Session:
+        """The live stream: its latents, and how long each part of a step took.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        if self._session is None:
+            raise gymnasium.error.ResetNeeded("this world has not begun: call reset first")
+        return self._session
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Starts from a clip.
+
+        Args:
+            seed: chooses one of the checkpoint's starting clips, and the noise of all frames to come.
+            options: {"start": index of a starting clip}, or {"first_frames": [T, H, W, 3] uint8, "actions": list of
+                the T - 1 actions between them, or left out} to start anywhere else.
+
+        Returns:
+            The last of the first frames, [H, W, 3] uint8, and {"start": index, or None if the frames were given}.
+
+        Raises:
+            ValueError: for options that there are none of, an index out of range, frames of a wrong shape or type, or
+                a number of actions that does not fit the frames.
+        """
+        super().reset(seed=seed)
+        options = dict(options or {})
+        _check_options(options)
+        noise_seed = int(self.np_random.integers(2**31))
+        start: int | None = None
+        actions: Sequence[Mapping[str, Any]] | None
+        if "first_frames" in options:
+            frames, actions = np.asarray(options["first_frames"]), options.get("actions")
+        else:
+            start = self._choose(options.get("start"))
+            frames, actions = self.starts[start].frames, self.starts[start].actions()
+        # A stream is reset in place where there is one: nothing is allocated twice.
+        if self._session is None:
+            self._session = self._world.session(
+                seed=noise_seed,
+                first_frames=frames,
+                first_conditions=actions,
+                guidance=self._guidance,
+                num_steps=self._num_steps,
+            )
+        else:
+            self._session.reset(0, first_frames=frames, first_conditions=actions, seed=noise_seed)
+        self._frame = np.array(frames[-1])
+        return self._frame.copy(), {"start": start}
+
+    def step(self, action: Mapping[str, Any]) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Imagines the next frame.
+
+        Args:
+            action: raw values of the conditions; those left out are absent, which is not the same as doing nothing.
+
+        Returns:
+            The frame [H, W, 3] uint8, reward 0, never terminated, never truncated, no info.
+
+        Raises:
+            ValueError: if a value is not in its condition's space.
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        self._frame = self.session.step(action)
+        return self._frame.copy(), 0.0, False, False, {}
+
+    def render(self) -> np.ndarray | None:
+        """The latest frame [H, W, 3] uint8 in mode "rgb_array", else None."""
+        return self._frame.copy() if self.render_mode == "rgb_array" and self._frame is not None else None
+
+    def _choose(self, start: int | None) -> int:
+        count = len(self.starts)
+        if not count:
+            raise ValueError(
+                "this checkpoint has no starting clips: reset with "
+                'options={"first_frames": [T, H, W, 3] uint8}, or save it with starts'
+            )
+        if start is None:
+            return int(self.np_random.integers(count))
+        if not 0 <= start < count:
+            raise ValueError(f"start must be in 0 … {count - 1}, the checkpoint's starting clips, got {start}")
+        return int(start)
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    for name in options:
+        if name not in OPTIONS:
+            raise ValueError(f"unknown reset option {name!r}{nearest(name, OPTIONS)}")
+    if "actions" in options and "first_frames" not in options:
+        raise ValueError('options["actions"] are those between options["first_frames"]: give both')
+    if "start" in options and "first_frames" in options:
+        raise ValueError('options["start"] and options["first_frames"] are two ways to start: give one')

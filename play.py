@@ -1,0 +1,199 @@
+"""Any world, live: in a window, or with no display at all. `python play.py --help` tells how."""
+
+from __future__ import annotations
+
+import time
+
+LAUNCHED = time.perf_counter()
+
+import argparse  # noqa: E402  (the time to the first frame counts from the line above)
+import json  # noqa: E402
+import signal  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from pathlib import Path  # noqa: E402
+from types import FrameType  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
+
+if TYPE_CHECKING:
+    from player.play import Play
+    from player.scripts import Entry
+    from player.window import Window
+
+CHECKPOINT = "checkpoints/blockworld"
+WALK_FRAMES = 200  # of a headless run that is not told how many
+
+EPILOG = """\
+keys:
+  W A S D walk   Space jump   Shift sneak   Ctrl sprint   mouse or arrows look   mouse buttons break, place
+  1 … 9 choose a block   Esc free the mouse, click to take it again
+  Tab generated world / rendered world   V side by side   R new world   P pause
+  F1 hide the display   F2 picture   F3 record to mp4 (pictures and films go to recordings/)
+
+scripts (--script FILE) have one line for each thing to do:
+  20 forward sprint camera=0,3    so many steps, these keys held, this turn in each (pitch, yaw, degrees)
+  5                               so many steps of nothing
+  swap | side-by-side | new | picture
+  {"keyboard": {"forward": 1}}    one step as JSON; the .jsonl beside a film is a script too
+  # a comment
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="play.py",
+        description="Walk about in a world: one that a model imagines, or one that is rendered.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    world = parser.add_argument_group("world")
+    world.add_argument("--checkpoint", metavar="DIR", help=f"generated world (default: {CHECKPOINT}, without --world)")
+    world.add_argument("--world", metavar="ID", help="rendered world, such as worldmodel/BlockWorld-v0")
+    world.add_argument("--world-kwargs", metavar="K=V", nargs="+", default=[], help="its arguments: size=128 fov=70")
+    world.add_argument("--seed", type=int, default=0, help="where to start (default: %(default)s)")
+    world.add_argument("--start", type=int, metavar="I", help="index of the checkpoint's starting clip")
+    world.add_argument("--side-by-side", action="store_true", help="both worlds, with the same input")
+    model = parser.add_argument_group("generated world")
+    model.add_argument("--guidance", type=float, metavar="G", help="strength of the actions (default: 1, as learned)")
+    model.add_argument("--steps", type=int, metavar="K", help="solver steps a frame (default: the checkpoint's)")
+    model.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: as many as there are cores)")
+    run = parser.add_argument_group("run")
+    run.add_argument("--headless", action="store_true", help="no window: play the script, as fast as it goes")
+    run.add_argument("--frames", type=int, metavar="N", help=f"stop after N frames (headless: {WALK_FRAMES})")
+    run.add_argument("--script", metavar="FILE", help="what to do; headless without one: a walk")
+    run.add_argument("--out", metavar="FILE.mp4", help="film of the whole run, and its actions beside it as .jsonl")
+    run.add_argument("--json", action="store_true", help="print the figures as JSON")
+    run.add_argument("--scale", type=int, metavar="S", help="window pixels for a frame's pixel (default: as fits)")
+    return parser
+
+
+def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuses numbers out of range, and options that could not take effect."""
+    if args.checkpoint is None and args.world is None:
+        args.checkpoint = CHECKPOINT
+    if args.checkpoint is None:
+        for name in ("start", "guidance", "steps", "threads"):
+            if getattr(args, name) is not None:
+                parser.error(f"--{name} is for a generated world: give --checkpoint DIR too, or leave it out")
+        if args.side_by_side:
+            parser.error("--side-by-side needs a generated world: give --checkpoint DIR too")
+    if args.start is not None and args.world is not None:
+        parser.error("--start chooses where a checkpoint starts, but with --world it starts in that: give one of them")
+    if args.world_kwargs and args.world is None:
+        parser.error("--world-kwargs are for --world ID: give it too")
+    if args.headless and args.scale is not None:
+        parser.error("--scale is for the window, and --headless opens none: give one of them")
+    for name, least in (("frames", 1), ("steps", 1), ("threads", 1), ("scale", 1), ("start", 0), ("seed", 0)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            parser.error(f"--{name} must be {least} or more, got {value}")
+
+
+def make_play(args: argparse.Namespace) -> Play:
+    """Opens the worlds that the command line names, and the film."""
+    from player.game import Game
+    from player.play import Play
+    from player.stats import Stats
+    from player.worlds import open_world, parse_kwargs
+
+    if args.threads is not None:
+        import torch
+
+        torch.set_num_threads(args.threads)
+    generated = rendered = None
+    if args.world is not None:
+        rendered = open_world(args.world, parse_kwargs(args.world_kwargs))
+    if args.checkpoint is not None:
+        model = {"guidance": args.guidance, "num_steps": args.steps}
+        given = {name: value for name, value in model.items() if value is not None}
+        generated = open_world("worldmodel/Generated-v0", {"checkpoint": args.checkpoint, **given})
+    game = Game(generated, rendered, seed=args.seed, start=args.start)
+    if args.side_by_side:
+        game.toggle_both()
+    return Play(game, Stats(LAUNCHED), Path(args.out) if args.out else None)
+
+
+def make_script(args: argparse.Namespace, play: Play) -> list[Entry]:
+    """What the command line says to do; nothing, for a window without a script."""
+    from player.scripts import read_script, scripted_walk
+    from player.worlds import action_space_of
+
+    space = action_space_of(play.game.world)
+    if args.script:
+        return read_script(args.script, space)
+    return scripted_walk(space) if args.headless else []
+
+
+def run(args: argparse.Namespace, play: Play, script: list[Entry], window: Window | None) -> None:
+    """Plays until the window is closed, the frames are shown, or someone interrupts."""
+    from player.play import play_headless
+
+    try:
+        if window is not None:
+            window.open(play, script)
+            window.run(args.frames)
+        else:
+            steps = sum(isinstance(entry, dict) for entry in script)
+            frames = args.frames or (steps + 1 if args.script else WALK_FRAMES)
+            play.game.catch_up()
+            play_headless(play, script, frames, progress=not args.json)
+    except KeyboardInterrupt:
+        print("interrupted: what was played is kept", file=sys.stderr)
+    finally:
+        play.close()
+
+
+def open_window(args: argparse.Namespace) -> Window | None:
+    """The window, or None, with a line that says so, where there is no display."""
+    from player.window import NoDisplayError, Window
+
+    try:
+        return Window(args.scale)
+    except NoDisplayError as reason:
+        print(f"No display ({reason}): playing a scripted walk without one.", file=sys.stderr)
+        return None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs play.py.
+
+    Returns:
+        0, or 2 where the world cannot be played as asked.
+    """
+    arguments = parser()
+    args = arguments.parse_args(argv)
+    check(arguments, args)
+    signal.signal(signal.SIGTERM, _interrupt)
+    window = None if args.headless else open_window(args)
+    if window is None and not args.headless:
+        args.headless, args.out = True, args.out or "play.mp4"
+    import gymnasium
+
+    try:
+        play = make_play(args)
+        script = make_script(args, play)
+    except (ValueError, OSError, gymnasium.error.Error) as error:
+        print(f"play.py: {error}", file=sys.stderr)
+        return 2
+    run(args, play, script, window)
+    figures = play.stats.figures()
+    if args.json:
+        print(json.dumps({**figures.as_dict(), "files": [str(path) for path in play.written]}))
+    else:
+        print(figures)
+        for path in play.written:
+            print(f"wrote {path}")
+    return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Ends a run that is told to stop as Ctrl+C does: with its film finished."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # while the world was still being made
+        sys.exit(130)

@@ -1,0 +1,250 @@
+"""What is being played: a generated world, the rendered one it was learned from, or both, at one place.
+
+The two are kept at the same place by the actions alone. Everything done since the start is remembered; when the
+rendered world is wanted, it is put where the starting clip was recorded and does what the player did. When the
+generated world is wanted back, it starts from the rendered frames seen last.
+
+Shapes: T frames, H W pixels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from player.scripts import Action, plain
+from player.worlds import World, WorldError, frame_rate, height_and_width, open_world
+
+Kind = Literal["generated", "rendered"]
+CONTEXT = 16  # rendered frames that a generated world is started from
+
+
+class Game:
+    """One or two worlds, and what of them is shown.
+
+    Attributes:
+        shown: which world the player is in.
+        both: whether both are stepped and shown beside each other.
+    """
+
+    def __init__(
+        self,
+        generated: World | None = None,
+        rendered: World | None = None,
+        seed: int = 0,
+        start: int | None = None,
+        make_world: Callable[[str, dict[str, Any]], World] = open_world,
+    ) -> None:
+        """Begins in the rendered world if one is given, else in the generated one.
+
+        Args:
+            generated: a generated world, reset with the options of envs.generated.
+            rendered: a rendered world. With none, the one that the starting clips were recorded in is made when wanted.
+            seed: of the first start; every new world counts on from it.
+            start: index of the generated world's first starting clip; by seed if None.
+            make_world: makes a rendered world from an id and its arguments.
+
+        Raises:
+            WorldError: if neither is given, or their actions or the sizes of their frames differ.
+        """
+        if generated is None and rendered is None:
+            raise WorldError("there is no world to play: give a generated one, a rendered one, or both")
+        self.generated = generated
+        self.rendered = rendered
+        self.shown: Kind = "generated" if rendered is None else "rendered"
+        self.both = False
+        self._own_rendered = rendered is None  # made from the starting clips, and by these placed
+        self._made_from: tuple[str, str] | None = None
+        self._make_world = make_world
+        self._frames: dict[Kind, np.ndarray] = {}
+        self._seed = seed
+        self._check_pair()
+        self._begin(start)
+
+    # what is shown
+
+    @property
+    def world(self) -> World:
+        """The world that the player is in."""
+        world = self.generated if self.shown == "generated" else self.rendered
+        assert world is not None
+        return world
+
+    @property
+    def fps(self) -> float:
+        """Frames per second at which the game is to be played."""
+        return frame_rate(self.world)
+
+    @property
+    def to_replay(self) -> int:
+        """Actions that the rendered world, being wanted, is behind; 0 when it can go on."""
+        wanted = self.both or self.shown == "rendered"
+        return len(self._actions) - self._replayed if wanted and self.rendered is not None else 0
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """Which worlds the picture shows, from left to right."""
+        other: Kind = "rendered" if self.shown == "generated" else "generated"
+        return [self.shown, other] if self.both else [self.shown]
+
+    @property
+    def picture(self) -> np.ndarray:
+        """The frame shown, [H, W, 3] uint8, or two beside each other, [H, 2 W, 3]."""
+        return np.concatenate([self._frames[kind] for kind in self.kinds], axis=1)
+
+    # playing
+
+    def step(self, action: Action) -> None:
+        """Every world that is shown takes the action.
+
+        Args:
+            action: a dict of conditions.
+
+        Raises:
+            ValueError: if the world does not take it.
+        """
+        assert not self.to_replay, "the rendered world has yet to catch up"
+        if self._actions and self._actions[-1] == action:
+            action = self._actions[-1]  # one dict for a key held long, so that an hour of play stays small
+        self._actions.append(action)
+        ended = False
+        kinds = self.kinds
+        if self.generated is not None and "generated" in kinds:
+            self._frames["generated"], _, terminated, truncated, _ = self.generated.step(action)
+            self._generated_at = len(self._actions)
+            ended = bool(terminated or truncated)
+        if self.rendered is not None and "rendered" in kinds:
+            ended |= self._step_rendered(action)
+        if ended:
+            self.new_world()
+
+    def new_world(self) -> None:
+        """Starts anew, in another place, in the same kind of world."""
+        self._seed += 1
+        start = None
+        if self._start is not None and self.generated is not None:
+            start = (self._start + 1) % len(self.generated.get_wrapper_attr("starts"))
+        self._begin(start)
+
+    def swap(self) -> None:
+        """Goes over to the other world, at the same place.
+
+        Raises:
+            WorldError: if there is no other world.
+        """
+        if self.shown == "generated":
+            self._want_rendered()
+            self.shown = "rendered"
+        else:
+            self._want_generated()
+            self.shown = "generated"
+
+    def toggle_both(self) -> None:
+        """Shows both worlds beside each other, stepped with the same actions, or only one again.
+
+        Raises:
+            WorldError: if there is no other world.
+        """
+        if not self.both:
+            self._want_rendered() if self.shown == "generated" else self._want_generated()
+        self.both = not self.both
+
+    def catch_up(self, budget_s: float = float("inf")) -> None:
+        """Lets the rendered world do what was done without it, for at most so many seconds."""
+        until = time.perf_counter() + budget_s
+        while self.to_replay and time.perf_counter() < until:
+            self._step_rendered(self._actions[self._replayed])
+
+    def close(self) -> None:
+        """Closes the worlds."""
+        for world in (self.generated, self.rendered):
+            if world is not None:
+                world.close()
+
+    # behind it
+
+    def _begin(self, start: int | None) -> None:
+        """Resets the world shown; the other is brought along when it is wanted."""
+        self._actions: list[Action] = []  # since the rendered world's reset, those of the starting clip included
+        self._replayed = 0  # how many of them the rendered world has done
+        self._generated_at = 0  # how many of them the generated world's frame has behind it
+        self._start: int | None = None
+        self._seen: deque[np.ndarray] = deque(maxlen=CONTEXT)  # rendered frames, the last ones
+        if self._own_rendered:
+            assert self.generated is not None
+            options = None if start is None else {"start": start}
+            self._frames["generated"], info = self.generated.reset(seed=self._seed, options=options)
+            self._start = info["start"]
+            clip = self.generated.get_wrapper_attr("starts")[self._start]
+            self._actions += [plain(action) for action in clip.actions()]
+            self._generated_at = len(self._actions)
+            self._placed = False
+            if self.both or self.shown == "rendered":
+                self._want_rendered()
+        else:
+            assert self.rendered is not None
+            self._frames["rendered"], _ = self.rendered.reset(seed=self._seed)
+            self._seen.append(self._frames["rendered"])
+            self._generated_at = -1
+            if self.both or self.shown == "generated":
+                self._want_generated()
+
+    def _step_rendered(self, action: Action) -> bool:
+        assert self.rendered is not None
+        frame, _, terminated, truncated, _ = self.rendered.step(action)
+        self._frames["rendered"] = frame
+        self._seen.append(frame)
+        self._replayed += 1
+        return bool(terminated or truncated)
+
+    def _want_rendered(self) -> None:
+        """Has the rendered world there, though perhaps still behind."""
+        if not self._own_rendered or self._placed:
+            return
+        assert self.generated is not None and self._start is not None
+        meta = self.generated.get_wrapper_attr("starts")[self._start].meta
+        if "world" not in meta:
+            raise WorldError("this checkpoint's starting clips do not say which world they were recorded in")
+        made_from = (meta["world"], repr(sorted(meta["world_kwargs"].items())))
+        if made_from != self._made_from:
+            if self.rendered is not None:
+                self.rendered.close()
+            self.rendered = self._make_world(meta["world"], meta["world_kwargs"])
+            self._made_from = made_from
+            self._check_pair()
+        assert self.rendered is not None
+        place = {name: meta[name] for name in ("position", "yaw", "pitch") if name in meta}
+        self._frames["rendered"], _ = self.rendered.reset(seed=meta["seed"], options=place or None)
+        self._seen.append(self._frames["rendered"])
+        self._placed = True
+
+    def _want_generated(self) -> None:
+        """Has the generated world at the rendered one's place: started from the frames seen there last."""
+        if self.generated is None:
+            raise WorldError("there is no generated world to go to: give a checkpoint too (--checkpoint DIR)")
+        self.catch_up()
+        if self._generated_at == len(self._actions):
+            return
+        actions = self._actions[len(self._actions) - len(self._seen) + 1 :]
+        options = {"first_frames": np.stack(self._seen), "actions": actions}
+        self._frames["generated"], _ = self.generated.reset(seed=self._seed, options=options)
+        self._generated_at = len(self._actions)
+
+    def _check_pair(self) -> None:
+        if self.generated is None or self.rendered is None:
+            return
+        if self.generated.action_space != self.rendered.action_space:
+            raise WorldError(
+                f"both worlds must take the same actions: the generated one takes {self.generated.action_space}, the "
+                f"rendered one {self.rendered.action_space}: give --world the world that the checkpoint learned from"
+            )
+        wanted, got = height_and_width(self.generated), height_and_width(self.rendered)
+        if wanted != got:
+            raise WorldError(
+                f"both worlds must have frames of one size: the generated one's are {wanted[0]}x{wanted[1]}, the "
+                f"rendered one's {got[0]}x{got[1]}: give --world-kwargs size={wanted[0]}"
+            )
