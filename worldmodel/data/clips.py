@@ -16,6 +16,7 @@ Shapes: T frames, H W pixels.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -30,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from conditions import Column, Condition, get
+from conditions import Column, Condition, get, names
 from worldmodel.data.shards import Member, ShardReader, scan_shard
 from worldmodel.data.video import count_frames, decode_video, encode_video
 
@@ -57,7 +58,7 @@ class Clip:
         """Returns the T-1 raw actions, each name -> raw value, without what is missing."""
         raw = {}
         for name, values in self.conditions.items():
-            raw[name] = codec(name, self.meta.get("conditions", {}).get(name)).raw(values)
+            raw[name] = _stored(name, self.meta).raw(values)
         return [
             {name: values[step] for name, values in raw.items() if values[step] is not None}
             for step in range(len(self.frames) - 1)
@@ -73,10 +74,21 @@ class Damaged(NamedTuple):
 
 
 def codec(name: str, config: Any = None) -> Condition:
-    """Returns a condition that checks, packs, encodes and decodes values but holds no weights."""
+    """Returns a condition that checks, packs, encodes and decodes values but holds no weights.
+
+    Args:
+        name: a registered name.
+        config: as a mapping or the condition's dataclass; its defaults when None.
+    """
+    plain = dataclasses.asdict(get(name).make_config(config))
+    return _codec(name, json.dumps(plain))
+
+
+@functools.lru_cache(maxsize=256)
+def _codec(name: str, config: str) -> Condition:
     cls: Any = get(name)
     with torch.device("meta"):
-        return cls(cls.make_config(config), 1)
+        return cls(cls.make_config(json.loads(config)), 1)
 
 
 class ClipWriter:
@@ -161,6 +173,11 @@ def _encode(condition: Condition, values: Sequence[Any] | np.ndarray) -> dict[st
     return {extension: condition.encode(filled), f"{condition.name}.present.npy": stream.getvalue()}
 
 
+def _stored(name: str, meta: Mapping[str, Any]) -> Condition:
+    """Returns the condition that a clip was written with."""
+    return codec(name, meta.get("conditions", {}).get(name))
+
+
 class _Entry(NamedTuple):
     key: str
     shard: int
@@ -189,7 +206,6 @@ class ClipSet(Sequence[Clip]):
             raise ValueError(f"a clip set must have *.tar shards, got none in {self.folder}: record some first")
         self.damaged: list[Damaged] = []
         self._wanted = None if conditions is None else {condition.name: condition for condition in conditions}
-        self._codecs: dict[str, Condition] = {}
         self._reader = ShardReader(self.shards)
         self._entries: list[_Entry] = []
         for shard, path in enumerate(self.shards):
@@ -236,6 +252,10 @@ class ClipSet(Sequence[Clip]):
         """Returns a clip's T-1 values of each condition, packed, as `ConditionSet.prepare_columns` takes them."""
         return self._entries[index].columns
 
+    def condition(self, index: int, name: str) -> Condition:
+        """Returns the condition that packs a clip's column of that name."""
+        return self._condition(name, self._entries[index].meta)
+
     def frames(self, index: int, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Returns frames start to stop - 1 of a clip, [T, H, W, 3] uint8, decoding little more than these.
 
@@ -264,7 +284,9 @@ class ClipSet(Sequence[Clip]):
         if not isinstance(meta, dict) or meta.get("frames") != counted or "fps" not in meta:
             raise ValueError(f"{key}.json must have fps and frames, as many as the mp4's {counted}")
         columns = {}
-        for name in meta.get("conditions") or {extension.split(".")[0] for extension in members} - {"mp4", "json"}:
+        # A set written by others does not list its conditions: those are taken whose names are known.
+        known = {extension.split(".")[0] for extension in members} & set(names())
+        for name in meta.get("conditions", sorted(known)):
             if self._wanted is None or name in self._wanted:
                 columns[name] = self._read_column(key, shard, members, meta, name)
                 if len(columns[name].values) != counted - 1 or len(columns[name].present) != counted - 1:
@@ -272,7 +294,7 @@ class ClipSet(Sequence[Clip]):
         return _Entry(key, shard, members, meta, columns)
 
     def _read_column(self, key: str, shard: int, members: dict[str, Member], meta: dict[str, Any], name: str) -> Column:
-        stored = self._codec(name, meta)
+        stored = _stored(name, meta)
         extension = f"{name}.{stored.extension}"
         if extension not in members:
             raise ValueError(f"member {key}.{extension} is missing")
@@ -291,15 +313,8 @@ class ClipSet(Sequence[Clip]):
             raise ValueError(f"{mask} must be bool, got {present.dtype}")
         return Column(values, present)
 
-    def _codec(self, name: str, meta: dict[str, Any]) -> Condition:
-        config = meta.get("conditions", {}).get(name)
-        identity = json.dumps([name, config], sort_keys=True)
-        if identity not in self._codecs:
-            self._codecs[identity] = codec(name, config)
-        return self._codecs[identity]
-
     def _condition(self, name: str, meta: dict[str, Any]) -> Condition:
-        return self._codec(name, meta) if self._wanted is None else self._wanted[name]
+        return _stored(name, meta) if self._wanted is None else self._wanted[name]
 
     def _report_damaged(self) -> None:
         total = len(self._entries) + len(self.damaged)

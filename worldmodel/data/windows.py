@@ -1,0 +1,123 @@
+"""Random windows of clips, in an order that depends on a seed and a sample's number alone.
+
+    windows = FrameWindows(clips, frames=8)          # every stretch of 8 frames of every clip
+    shuffle = Shuffle(len(windows), seed=0)          # sample number -> window, without end; epoch after epoch
+    windows.batch(shuffle.indices(samples))          # uint8 [B, 8, H, W, 3]
+
+Whoever counts samples can stop and go on at any number, and share a batch's numbers among processes as it likes.
+
+Shapes: B batch, T frames, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from worldmodel.data.clips import ClipSet
+
+
+class Shuffle:
+    """Turns sample numbers 0, 1, 2, ... into windows: each epoch is another permutation of all of them.
+
+    Args:
+        size: how many windows there are.
+        seed: of the permutations.
+
+    Raises:
+        ValueError: if there are no windows.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        if size < 1:
+            raise ValueError(f"there must be windows to shuffle, got {size}")
+        self.size = size
+        self.seed = seed
+        self._epochs: dict[int, np.ndarray] = {}
+
+    def indices(self, samples: Sequence[int]) -> list[int]:
+        """Returns the windows that these sample numbers stand for; never changes."""
+        return [int(self._epoch(sample // self.size)[sample % self.size]) for sample in samples]
+
+    def _epoch(self, epoch: int) -> np.ndarray:
+        if epoch not in self._epochs:
+            while len(self._epochs) >= 2:  # a batch may span two
+                del self._epochs[next(iter(self._epochs))]
+            self._epochs[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.size)
+        return self._epochs[epoch]
+
+
+class Starts:
+    """Counts the windows of `length` frames that start at every frame of every clip, and finds the n-th.
+
+    Args:
+        lengths: frames of each clip; clips shorter than a window have none.
+        length: frames of a window.
+
+    Raises:
+        ValueError: if no clip is as long as a window.
+    """
+
+    def __init__(self, lengths: Sequence[int], length: int) -> None:
+        counts = np.maximum(np.array(lengths, np.int64) - length + 1, 0)
+        self._ends = np.cumsum(counts)
+        if length < 1 or not counts.any():
+            longest = max(lengths, default=0)
+            raise ValueError(f"windows of {length} frames must fit into a clip, the longest has {longest} frames")
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def find(self, index: int) -> tuple[int, int]:
+        """Returns the clip of window `index`, and its first frame there.
+
+        Raises:
+            IndexError: if there is no such window.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"window must be 0 to {len(self) - 1}, got {index}")
+        clip = int(np.searchsorted(self._ends, index, side="right"))
+        return clip, index - (int(self._ends[clip - 1]) if clip else 0)
+
+
+class FrameWindows:
+    """Windows of frames.
+
+    Args:
+        clips: where from; all of one size.
+        frames: T of a window.
+        cache_bytes: if all clips decoded take no more than this, each is decoded once, when first touched, and kept.
+            A larger set is decoded window by window.
+
+    Raises:
+        ValueError: if the clips differ in size, or none is long enough.
+    """
+
+    def __init__(self, clips: ClipSet, frames: int, cache_bytes: int = 4 << 30) -> None:
+        self.clips = clips
+        self.frames = frames
+        lengths = [clips.num_frames(index) for index in range(len(clips))]
+        sizes = {tuple(clips.meta(index)["size"]) for index in range(len(clips))}
+        if len(sizes) > 1:
+            raise ValueError(f"all clips in {clips.folder} must be of one size, got {sorted(sizes)}")
+        self.height, self.width = sizes.pop()
+        self._starts = Starts(lengths, frames)
+        self._keeps = sum(lengths) * self.height * self.width * 3 <= cache_bytes
+        self._kept: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Returns window `index`, [T, H, W, 3] uint8; not to be written to."""
+        clip, start = self._starts.find(index)
+        if not self._keeps:
+            return self.clips.frames(clip, start, start + self.frames)
+        if clip not in self._kept:
+            self._kept[clip] = self.clips.frames(clip)
+        return self._kept[clip][start : start + self.frames]
+
+    def batch(self, indices: Sequence[int]) -> np.ndarray:
+        """Returns several windows, [B, T, H, W, 3] uint8."""
+        return np.stack([self[index] for index in indices])
