@@ -16,8 +16,8 @@ import numpy as np
 from gymnasium import spaces
 
 WALKS: dict[tuple[str, ...], float] = {
-    ("forward",): 0.32,
-    (): 0.24,
+    ("forward",): 0.38,
+    (): 0.18,
     ("back",): 0.14,
     ("left",): 0.07,
     ("right",): 0.07,
@@ -58,7 +58,7 @@ class Explorer:
         self._yaws = self._turning()
         self._pitches = self._nodding()
         self._scene: Iterator[Step] = iter(())
-        self._until_scene = self._length(20, 80)
+        self._until_scene = self._length(30, 150)
         self._others = {
             name: self._sampling(sub) for name, sub in space.spaces.items() if name not in ("keyboard", "camera")
         }
@@ -82,7 +82,7 @@ class Explorer:
         if step is None:
             self._until_scene -= 1
             if self._until_scene <= 0:
-                self._until_scene = self._length(20, 80)
+                self._until_scene = self._length(30, 150)
                 self._scene = self._choose_scene()
             keys = next(self._walk) | {key for key, tap in self._taps.items() if next(tap)}
             step = (keys, next(self._pitches), next(self._yaws))
@@ -133,7 +133,7 @@ class Explorer:
 
     def _nodding(self) -> Iterator[float]:
         while True:
-            yield from repeat(0.0, self._length(8, 60))
+            yield from repeat(0.0, self._length(6, 40))
             level = self._rng.random() < 0.75
             yield from self._look_to(self._rng.normal(0, 6) if level else self._rng.uniform(-50, 55))
             if not level:
@@ -169,7 +169,9 @@ class Explorer:
 
     def _spinning(self) -> Iterator[Step]:
         steps = int(self._rng.integers(25, 73))
-        yield from repeat((set(), 0.0, float(self._rng.choice([-1, 1])) * 360.0 / steps), steps)
+        speed = float(self._rng.choice([-1, 1])) * 360.0 / steps
+        walks = {"forward"} & set(self._keys) if self._rng.random() < 0.4 else set()
+        yield from repeat((walks, 0.0, speed), steps)
 
     def _building(self) -> Iterator[Step]:
         yield from ((set(), pitch, 0.0) for pitch in self._look_to(self._rng.uniform(25, 60)))
