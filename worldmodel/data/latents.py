@@ -113,7 +113,8 @@ def _encode_shard(
         meta = clips.meta(index)
         metas[key] = {"fps": meta["fps"], "frames": meta["frames"], "size": meta["size"], "conditions": configs}
     temporary = path.with_name(path.name + ".tmp")
-    save_file(tensors, temporary, {"clips": json.dumps(metas), "source": source})
+    # One entry, since several come out in any order: the same latents give the same file.
+    save_file(tensors, temporary, {"latents": json.dumps({"source": source, "clips": metas})})
     os.replace(temporary, path)
 
 
@@ -149,7 +150,7 @@ def _is_done(path: Path, source: str) -> bool:
     if not path.exists():
         return False
     with _open(path) as file:
-        return file.metadata().get("source") == source
+        return _describe(file)["source"] == source
 
 
 def _open(path: Path) -> Any:
@@ -158,6 +159,10 @@ def _open(path: Path) -> Any:
     except (SafetensorError, OSError) as error:
         message = f"latents {path} must be a whole safetensors file: {error}. Delete it and encode again"
         raise ValueError(message) from error
+
+
+def _describe(file: Any) -> dict[str, Any]:
+    return json.loads(file.metadata()["latents"])
 
 
 class LatentBatch(NamedTuple):
@@ -240,7 +245,7 @@ class LatentWindows:
     def _read_shard(self, shard: int) -> list[_Entry]:
         file = self._handle(shard)
         entries = []
-        for key, meta in json.loads(file.metadata()["clips"]).items():
+        for key, meta in _describe(file)["clips"].items():
             columns = {}
             for name, config in meta["conditions"].items():
                 if name not in self._conditions.names:
