@@ -1,0 +1,1 @@
+"""Training under `accelerate launch -m worldmodel.training`: one loop, a file per stage."""

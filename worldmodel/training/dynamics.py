@@ -1,0 +1,142 @@
+"""Stage `dynamics`: backbone, head and conditions together, on latents encoded once.
+
+Shapes: B batch, T frames to predict, C latent channels, h w latent, F frames per chunk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from worldmodel.data.clips import Clip
+from worldmodel.data.latents import LatentBatch, LatentWindows, fingerprint
+from worldmodel.data.windows import Shuffle
+from worldmodel.training.config import PhaseConfig
+from worldmodel.training.pictures import grid
+from worldmodel.training.run import Run
+from worldmodel.world import WorldModel
+
+SAMPLE_CONTEXT = 8  # true frames that a sample starts from
+SAMPLE_FRAMES = 32  # frames that it generates after them, at most
+
+
+class DynamicsStage:
+    """Trains a world model on windows of latents and conditions.
+
+    Args:
+        run: the run.
+
+    Raises:
+        ValueError: if the run's autoencoder or latents are missing or do not belong together; the message has the
+            command that makes them.
+    """
+
+    name = "dynamics"
+
+    def __init__(self, run: Run) -> None:
+        config = run.config.training
+        self.config = config
+        self.clips = run.clips()
+        torch.manual_seed(config.seed)
+        self.model: WorldModel = WorldModel(run.config.model)
+        self.model.autoencoder = run.autoencoder()
+        self.phases: dict[str, PhaseConfig] = {"dynamics": config.dynamics}
+        wanted = {id(parameter) for parameter in self.model.dynamics_parameters()}
+        self._trained = {name: p for name, p in self.model.named_parameters() if id(p) in wanted}
+        self._check_latents(run)
+        self.windows = LatentWindows(
+            run.folder("latents"),
+            self.model.conditions,
+            config.dynamics.frames,
+            run.config.model.layout.chunk_frames,
+        )
+        self.shuffle = Shuffle(len(self.windows), config.seed)
+
+    def trained(self, phase: str) -> dict[str, nn.Parameter]:
+        return self._trained
+
+    def state(self) -> dict[str, Tensor]:
+        return dict(self._trained)
+
+    def batch(self, phase: str, samples: Sequence[int]) -> LatentBatch:
+        return self.windows.batch(self.shuffle.indices(samples))
+
+    def loss(self, phase: str, batch: LatentBatch, generators: Sequence[Generator]) -> Mapping[str, Tensor]:
+        figures = self.model.loss(batch.latents, batch.prepared, generators, self._reference(batch.latents))
+        by_noise = {f"loss_noise_{i}": value for i, value in enumerate(figures["by_noise"].unbind())}
+        return {"loss": figures["loss"], **by_noise}
+
+    def sample(self, phase: str) -> np.ndarray:
+        chunk = self.model.config.layout.chunk_frames
+        rows = []
+        for index in (0, len(self.clips) // 2):
+            clip = self.clips[index]
+            context = min(SAMPLE_CONTEXT, len(clip.frames) - chunk)
+            count = min(SAMPLE_FRAMES, len(clip.frames) - context) // chunk * chunk
+            rows += [clip.frames[: context + count], self._imagine(clip, context, count)]
+        length = min(len(row) for row in rows)
+        return grid([row[:length] for row in rows], columns=11)
+
+    def compile(self) -> None:
+        self.model.backbone.compile()
+        self.model.head.compile()
+
+    def export(self, folder: Path) -> None:
+        starts = [self._start(index) for index in self._spread(self.config.num_starts)]
+        self.model.save_pretrained(folder, starts=starts, dtype=getattr(torch, self.config.export_dtype))
+
+    # -- pieces -------------------------------------------------------------------------------------------------------
+
+    def _reference(self, latents: Tensor) -> Tensor | None:
+        """The reference picture's latents, where the model has one: the window's first frame."""
+        return None if self.model.config.layout.reference == "none" else latents[:, 0]
+
+    def _imagine(self, clip: Clip, context: int, count: int) -> np.ndarray:
+        """The clip's first `context` frames, and `count` generated after them under the clip's own conditions."""
+        known = self.model.conditions.names
+        actions = [{name: value for name, value in step.items() if name in known} for step in clip.actions()]
+        chunk = self.model.config.layout.chunk_frames
+        session = self.model.session(
+            first_frames=clip.frames[:context],
+            first_conditions=actions[: context - 1],
+            reference=None if self.model.config.layout.reference == "none" else clip.frames[0],
+        )
+        frames = [clip.frames[:context]]
+        for at in range(context - 1, context - 1 + count, chunk):
+            frames.append(session.step_chunk(actions[at : at + chunk]))
+        return np.concatenate(frames)
+
+    def _spread(self, count: int) -> list[int]:
+        """Numbers of clips spread evenly over all."""
+        return np.unique(np.linspace(0, len(self.clips) - 1, count).round().astype(int)).tolist()
+
+    def _start(self, index: int) -> Clip:
+        """The beginning of a clip: there, the seed alone says where the rendered world is."""
+        clip, length = self.clips[index], self.config.start_frames
+        conditions = {
+            name: values[: length - 1]
+            for name, values in clip.conditions.items()
+            if name in self.model.conditions.names
+        }
+        meta = {key: value for key, value in clip.meta.items() if key in ("fps", "world", "world_kwargs", "seed")}
+        return Clip(clip.key, clip.frames[:length], conditions, meta)
+
+    def _check_latents(self, run: Run) -> None:
+        folder, command = run.folder("latents"), run.command("latents")
+        shards = {path.stem for path in self.clips.shards}
+        missing = shards - {path.stem for path in folder.glob("*.safetensors")}
+        if missing:
+            raise ValueError(
+                f"stage=dynamics needs the latents of all clips, {len(missing)} of {len(shards)} shards are missing in "
+                f"{folder}: encode them by {command}"
+            )
+        present = json.loads((folder / "latents.json").read_text())["autoencoder"]
+        if present != fingerprint(self.model.autoencoder):
+            raise ValueError(
+                f"the latents in {folder} are of another autoencoder than the run's: delete the folder, then {command}"
+            )

@@ -1,0 +1,30 @@
+"""Stage `latents`: every clip encoded once."""
+
+from __future__ import annotations
+
+from worldmodel.data.latents import encode_clips
+from worldmodel.training.run import Run
+
+
+def encode(run: Run) -> None:
+    """Encodes the run's clips with the run's autoencoder; clips that are encoded already are left out.
+
+    Args:
+        run: the run.
+
+    Raises:
+        ValueError: if there are no clips or no autoencoder, or the latents there are of another autoencoder.
+    """
+    accelerator, folder = run.accelerator, run.folder("latents")
+    clips, autoencoder = run.clips(), run.autoencoder().to(accelerator.device).eval()
+    encode_clips(
+        autoencoder,
+        clips,
+        folder,
+        process_index=accelerator.process_index,
+        num_processes=accelerator.num_processes,
+        progress=accelerator.is_main_process,
+    )
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        print(f"latents: wrote {folder}", flush=True)

@@ -1,0 +1,118 @@
+"""The processes of a run: how many, on which device, in which precision; and how they are told to stop."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import threading
+from types import FrameType
+
+import torch
+import torch.distributed
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
+from torch import Generator
+
+from worldmodel.training.config import TrainingConfig
+
+DISTRIBUTED = "ACCELERATE_USE_CPU=true torchrun --nproc_per_node {count} -m worldmodel.training …"
+
+
+class Interrupted(SystemExit):
+    """Raised after a run that was told to stop has saved its state; exits with 128 + the signal's number."""
+
+
+class StopSignal:
+    """Notes SIGINT and SIGTERM so that the step in flight can be finished; a second one stops at once.
+
+    Used as a context manager; elsewhere than on the main thread it notes nothing.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> StopSignal:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.number:
+            raise Interrupted(128 + number)
+        self.number = number
+
+
+def start(config: TrainingConfig) -> Accelerator:
+    """Joins the processes that the launcher started.
+
+    Args:
+        config: precision, threads and the number of processes expected.
+
+    Returns:
+        The accelerator: device, rank and autocast.
+
+    Raises:
+        RuntimeError: if fewer processes came up than were asked for, or the launcher's way of sharing is another than
+            one whole model per process.
+    """
+    precision = config.precision
+    if precision == "auto":
+        on_cuda = torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "false").lower() != "true"
+        precision = "bf16" if on_cuda else "fp32"
+    accelerator = Accelerator(mixed_precision="bf16" if precision == "bf16" else "no")
+    count = accelerator.num_processes
+    # With --cpu, `accelerate launch --num_processes N` announces N processes by MASTER_ADDR and then starts one.
+    lonely = "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ and count == 1
+    if lonely and "WORLD_SIZE" not in os.environ:
+        raise RuntimeError(
+            "accelerate was asked for several processes and started one: on a CPU it does not distribute. Start them "
+            f"by {DISTRIBUTED.format(count='N')}"
+        )
+    if config.num_processes and config.num_processes != count:
+        raise RuntimeError(
+            f"training.num_processes is {config.num_processes}, got {count}: start them by accelerate launch "
+            f"--multi_gpu --num_processes {config.num_processes} -m worldmodel.training … or, on CPUs, by "
+            f"{DISTRIBUTED.format(count=config.num_processes)}"
+        )
+    if accelerator.distributed_type not in (
+        DistributedType.NO,
+        DistributedType.MULTI_CPU,
+        DistributedType.MULTI_GPU,
+    ):
+        raise RuntimeError(
+            f"training runs one whole model per process, got {accelerator.distributed_type} from the launcher: choose "
+            "no sharding in `accelerate config`"
+        )
+    if accelerator.device.type == "cpu":
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        torch.set_num_threads(config.threads or max(1, len(os.sched_getaffinity(0)) // local))
+    else:
+        torch.set_float32_matmul_precision("high")
+    return accelerator
+
+
+def agree(accelerator: Accelerator, *values: float) -> list[float]:
+    """The largest of each value among the processes."""
+    if accelerator.num_processes == 1:
+        return list(values)
+    tensor = torch.tensor(values, dtype=torch.float64, device=accelerator.device)
+    torch.distributed.all_reduce(tensor, op=torch.distributed.ReduceOp.MAX)
+    return tensor.tolist()
+
+
+def seed_of(*parts: object) -> int:
+    """A seed that depends on all parts and is the same on every machine and in every process."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def generator_of(device: torch.device, *parts: object) -> Generator:
+    """A generator on a device, seeded by `seed_of`."""
+    return Generator(device=device).manual_seed(seed_of(*parts))

@@ -1,0 +1,299 @@
+"""The loop that trains every stage.
+
+A step depends on the seed and its number alone: windows, noise and dropout are drawn from generators seeded by the
+sample's number. So a run killed at any step continues to the same losses, and N processes give the losses of one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed
+from accelerate import Accelerator
+from accelerate.utils import recursively_apply, send_to_device
+from torch import Tensor
+
+from worldmodel.training.config import TrainingConfig
+from worldmodel.training.ema import EMA
+from worldmodel.training.launch import Interrupted, StopSignal, agree, generator_of, seed_of
+from worldmodel.training.optim import Gradients, build_optimizers, set_learning_rate
+from worldmodel.training.report import Report, progress_line
+from worldmodel.training.schedule import check_batch, done, learning_rate, shares, wanted
+from worldmodel.training.snapshot import Progress, Snapshot, load_latest, save_snapshot
+from worldmodel.training.stage import Stage
+
+
+class Trainer:
+    """Trains one stage from where its run folder stands to the end.
+
+    Args:
+        stage: what to train.
+        config: how.
+        accelerator: from `launch.start`.
+        folder: of the stage, in the run's folder.
+        max_minutes: of all phases together, resumed runs included; None leaves their `steps` as the only bound.
+        fingerprint: plain values that a continued run must share, e.g. the model's config.
+
+    Raises:
+        ValueError: if nothing ends a phase, a batch cannot be shared evenly, or the folder holds a run of other
+            settings.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        config: TrainingConfig,
+        accelerator: Accelerator,
+        folder: Path,
+        max_minutes: float | None,
+        fingerprint: Mapping[str, Any],
+    ) -> None:
+        self.stage = stage
+        self.config = config
+        self.accelerator = accelerator
+        self.folder = folder
+        self.fingerprint = dict(fingerprint)
+        self.phases = wanted(stage.phases, max_minutes)
+        self.seconds = shares(self.phases, max_minutes)
+        for name, phase in self.phases.items():
+            check_batch(name, phase, accelerator.num_processes)
+        self.snapshots = folder / "checkpoint"
+        self.report: Report | None = None
+        stage.model.to(accelerator.device)
+        self.snapshot = load_latest(self.snapshots, accelerator.device)
+        self.progress = Progress(next(iter(self.phases)))
+        if self.snapshot is not None:
+            self._restore(self.snapshot)
+
+    def run(self) -> None:
+        """Trains all phases and exports.
+
+        Raises:
+            Interrupted: if told to stop by SIGINT or SIGTERM; the state is saved.
+            FloatingPointError: if the loss is no longer finite.
+        """
+        main = self.accelerator.is_main_process
+        if self._exported_step() == self.progress.step and self._is_over():
+            if main:
+                print(f"{self.stage.name}: {self.folder / 'export'} is there; a larger max_minutes or steps continues")
+            return
+        if self.accelerator.num_processes > 1:
+            for tensor in self.stage.state().values():
+                torch.distributed.broadcast(tensor.detach(), src=0)
+        if self.config.compile:
+            self.stage.compile()
+        if main:
+            self.report = Report(self.folder, self.progress.step)
+        try:
+            with StopSignal() as stop:
+                names = list(self.phases)
+                for index in range(names.index(self.progress.phase), len(names)):
+                    if names[index] != self.progress.phase:
+                        self.progress = Progress(names[index], index, step=self.progress.step)
+                        self.snapshot = None
+                    self._phase(names[index], self.snapshot, stop)
+            if main:
+                self.stage.model.eval()
+                self.stage.export(self.folder / "export")
+                self._note_export()
+                print(f"{self.stage.name}: wrote {self.folder / 'export'}", flush=True)
+            self.accelerator.wait_for_everyone()
+        finally:
+            if self.report is not None:
+                self.report.close()
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        for key, value in self.fingerprint.items():
+            before = snapshot.fingerprint.get(key)
+            if before != value:
+                raise ValueError(
+                    f"{self.folder} holds a run with {key} = {before}, got {value}: choose another run=FOLDER, or "
+                    f"delete {self.folder} to begin anew"
+                )
+        if snapshot.progress.phase not in self.phases:
+            raise ValueError(
+                f"{self.folder} holds a run in its phase {snapshot.progress.phase}, which this one leaves out: give it "
+                f"steps and a share again, or choose another run=FOLDER"
+            )
+        with torch.no_grad():
+            for name, tensor in self.stage.state().items():
+                tensor.copy_(snapshot.weights[name])
+        self.progress = snapshot.progress
+
+    def _is_over(self) -> bool:
+        """Whether the last phase has come to its end."""
+        name = self.progress.phase
+        passed = done(self.phases[name], self.progress.phase_step, self.progress.seconds, self.seconds.get(name))
+        return passed >= 1 and name == list(self.phases)[-1]
+
+    def _exported_step(self) -> int | None:
+        """The step whose weights were exported last."""
+        path = self.folder / "exported.json"
+        return json.loads(path.read_text())["step"] if path.exists() else None
+
+    def _note_export(self) -> None:
+        partial = self.folder / "exported.json.tmp"
+        partial.write_text(json.dumps({"step": self.progress.step}))
+        os.replace(partial, self.folder / "exported.json")
+
+    # -- one phase ----------------------------------------------------------------------------------------------------
+
+    def _phase(self, name: str, snapshot: Snapshot | None, stop: StopSignal) -> None:
+        """Trains one phase to its end and leaves the averaged weights in the model."""
+        phase, main = self.phases[name], self.accelerator.is_main_process
+        weights = self.stage.trained(name)
+        self.stage.model.requires_grad_(False)
+        for parameter in weights.values():
+            parameter.requires_grad_(True)
+        gradients = Gradients(list(weights.values()))
+        optimizers = build_optimizers(self.stage.model, list(weights.values()), phase)
+        ema = EMA(weights, phase.ema)
+        if snapshot is not None:
+            ema.load(snapshot.average)
+            for optimizer, state in zip(optimizers, snapshot.optimizers, strict=True):
+                optimizer.load_state_dict(state)
+
+        figures: dict[str, Tensor] = {}
+
+        def save() -> None:
+            if main:
+                self._check_finite(name, {key: float(figures[key]) for key in figures})
+                state = self.stage.state()
+                save_snapshot(self.snapshots, self.progress, state, ema.average, optimizers, self.fingerprint)
+
+        begun = time.monotonic() - self.progress.seconds
+        saved = sampled = time.monotonic()
+        window = _Window()
+        self.stage.model.train()
+        with ThreadPoolExecutor(1, "batches") as reader:
+            pending = self._read(reader, name)
+            while True:
+                elapsed, number = agree(self.accelerator, time.monotonic() - begun, float(stop.number))
+                passed = done(phase, self.progress.phase_step, elapsed, self.seconds.get(name))
+                if passed >= 1 or number:
+                    break
+                batches, pending = pending.result(), self._read(reader, name, ahead=1)
+                rate = learning_rate(self.progress.phase_step, passed, phase)
+                set_learning_rate(optimizers, rate)
+                figures = self._step(name, batches, gradients)
+                for optimizer in optimizers:
+                    optimizer.step()
+                ema.update(self.progress.phase_step)
+                self.progress.phase_step += 1
+                self.progress.step += 1
+                self.progress.seconds = elapsed
+                window.add(phase.batch_size * phase.frames)
+
+                if self.progress.phase_step % self.config.log_every_steps == 0:
+                    self._log(name, figures, rate, window)
+                now, every = time.monotonic(), self.config.save_every_steps
+                if now - saved > 60 * self.config.save_every_minutes or (every and self.progress.step % every == 0):
+                    save()
+                    saved = now
+                if now - sampled > 60 * self.config.sample_every_minutes:
+                    self._sample(name, ema)
+                    sampled = time.monotonic()
+            pending.cancel()
+        self.progress.seconds = elapsed
+        save()
+        if self.report is not None:
+            self.report.end_line()
+        if number:
+            if main:
+                print(f"stopped at step {self.progress.step}, saved; the same command continues", flush=True)
+            raise Interrupted(128 + int(number))
+        self._sample(name, ema)
+        ema.apply()
+
+    def _read(self, reader: ThreadPoolExecutor, phase: str, ahead: int = 0) -> Future[list[Any]]:
+        """Begins to read this process's share of a step's batch, cut for accumulation."""
+        config = self.phases[phase]
+        first = (self.progress.phase_step + ahead) * config.batch_size
+        share = config.batch_size // self.accelerator.num_processes
+        first += self.accelerator.process_index * share
+        rows = share // config.accumulation
+        cuts = [range(first + i * rows, first + (i + 1) * rows) for i in range(config.accumulation)]
+        return reader.submit(self._read_now, phase, cuts)
+
+    def _read_now(self, phase: str, cuts: Sequence[range]) -> list[Any]:
+        batches: list[Any] = [(samples, self.stage.batch(phase, samples)) for samples in cuts]
+        if self.accelerator.device.type == "cuda":
+            batches = [(samples, recursively_apply(torch.Tensor.pin_memory, batch)) for samples, batch in batches]
+        return batches
+
+    def _step(self, phase: str, batches: Sequence[Any], gradients: Gradients) -> dict[str, Tensor]:
+        """Leaves the batch's clipped gradient in `gradients`; returns figures, scalars on the device."""
+        device, config = self.accelerator.device, self.phases[phase]
+        gradients.zero()
+        total: dict[str, Tensor] = {}
+        for samples, batch in batches:
+            batch = send_to_device(batch, device, non_blocking=True)
+            origin = (self.config.seed, self.stage.name, phase)
+            generators = [generator_of(device, *origin, sample) for sample in samples]
+            torch.manual_seed(seed_of(*origin, "default", samples[0]))  # for modules that draw on their own
+            with self.accelerator.autocast():
+                figures = self.stage.loss(phase, batch, generators)
+            (figures["loss"] / len(batches)).backward()
+            for name, value in figures.items():
+                total[name] = total.get(name, 0) + value.detach().float() / len(batches)
+        gradients.average(self.accelerator.num_processes)
+        total["gradient"] = gradients.clip(config.clip)
+        return total
+
+    # -- records ------------------------------------------------------------------------------------------------------
+
+    def _log(self, phase: str, figures: Mapping[str, Tensor], rate: float, window: _Window) -> None:
+        stacked = torch.stack(list(figures.values()))
+        if self.accelerator.num_processes > 1:
+            torch.distributed.all_reduce(stacked)
+            stacked /= self.accelerator.num_processes
+        values: dict[str, float] = dict(zip(figures, stacked.tolist(), strict=True))
+        self._check_finite(phase, values)
+        if self.report is not None:
+            speed = window.speed()
+            values |= {"lr": rate, "frames_per_second": speed, "minutes": self.progress.seconds / 60}
+            self.report.scalars(self.progress.step, phase, values)
+            step, seconds = self.progress.phase_step, self.progress.seconds
+            passed = min(done(self.phases[phase], step, seconds, self.seconds.get(phase)), 1.0)
+            self.report.line(progress_line(phase, step, passed, values["loss"], speed, seconds, rate))
+
+    def _check_finite(self, phase: str, values: Mapping[str, float]) -> None:
+        if not all(math.isfinite(values.get(key, 0.0)) for key in ("loss", "gradient")):
+            raise FloatingPointError(
+                f"{phase} is no longer finite at step {self.progress.step}: {values}; the last snapshot in "
+                f"{self.snapshots} is sound, continue from it with a smaller training.{phase}.lr (now "
+                f"{self.phases[phase].lr})"
+            )
+
+    def _sample(self, phase: str, ema: EMA) -> None:
+        if self.report is None:
+            return
+        self.stage.model.eval()
+        with ema.applied(), torch.no_grad():
+            picture = self.stage.sample(phase)
+        self.stage.model.train()
+        self.report.picture(self.progress.step, phase, picture)
+
+
+class _Window:
+    """Frames per second since the last look."""
+
+    def __init__(self) -> None:
+        self._since, self._frames = time.monotonic(), 0
+
+    def add(self, frames: int) -> None:
+        self._frames += frames
+
+    def speed(self) -> float:
+        now = time.monotonic()
+        speed = self._frames / max(now - self._since, 1e-9)
+        self._since, self._frames = now, 0
+        return speed

@@ -1,0 +1,109 @@
+"""A run: its configuration, its folder, and the commands of its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from worldmodel.autoencoder import Autoencoder
+from worldmodel.config import Config
+from worldmodel.data.clips import ClipSet
+from worldmodel.training.config import PhaseConfig
+
+
+@dataclass
+class Run:
+    """One stage of a run about to be trained.
+
+    Attributes:
+        config: the whole configuration.
+        arguments: the command line that it came from.
+        accelerator: this process among the run's.
+    """
+
+    config: Config
+    arguments: Sequence[str]
+    accelerator: Accelerator
+
+    def folder(self, stage: str) -> Path:
+        """Where a stage keeps what it writes."""
+        return Path(self.config.run) / stage
+
+    def command(self, stage: str) -> str:
+        """The command that runs another stage of this run."""
+        others = [argument for argument in self.arguments if not argument.startswith(("stage=", "max_minutes="))]
+        return " ".join(["python -m worldmodel.training", f"stage={stage}", *others])
+
+    def clips(self) -> ClipSet:
+        """The recorded clips.
+
+        Raises:
+            ValueError: if there are none, with the command that records some; or if they are not of the model's size.
+        """
+        folder, frame = Path(self.config.data.clips), self.config.model.frame
+        if not any(folder.glob("*.tar")):
+            raise ValueError(
+                f"there are no clips in {folder} (data.clips): record some by python -m envs.record --world "
+                f"worldmodel/BlockWorld-v0 --clips 256 --frames 256 --out {folder} --world-kwargs "
+                f"'size={frame.height} biome=meadow'"
+            )
+        clips = ClipSet(folder)
+        size = clips.meta(0)["size"]
+        if list(size) != [frame.height, frame.width]:
+            raise ValueError(
+                f"clips in {folder} must be {frame.height}x{frame.width} pixels (model.frame.height, width), "
+                f"got {size[0]}x{size[1]}: record them anew, or set model.frame to theirs"
+            )
+        return clips
+
+    def autoencoder(self) -> Autoencoder:
+        """The autoencoder that this run has trained.
+
+        Raises:
+            ValueError: if its stage is not done, or trained another model than is configured.
+        """
+        folder = self.folder("autoencoder") / "export"
+        if not folder.is_dir():
+            raise ValueError(
+                f"stage={self.config.stage} needs this run's autoencoder, and {folder} is missing: train it by "
+                f"{self.command('autoencoder')}"
+            )
+        autoencoder = Autoencoder.from_pretrained(folder)
+        wanted = flatten(asdict(self.config.model.autoencoder))
+        for name, value in flatten(asdict(autoencoder.config)).items():
+            if wanted[name] != value:
+                raise ValueError(
+                    f"the autoencoder in {folder} has {name} = {value}, the config asks for {wanted[name]}: set "
+                    f"model.autoencoder.{name}={value}, or train another by {self.command('autoencoder')}"
+                )
+        return autoencoder
+
+    def fingerprint(self, model: Mapping[str, Any], phases: Mapping[str, PhaseConfig]) -> dict[str, Any]:
+        """What a snapshot and its continuation must share, by dotted name.
+
+        Args:
+            model: config of the model that is trained.
+            phases: by name.
+
+        Returns:
+            Plain values.
+        """
+        training: dict[str, Any] = {"seed": self.config.training.seed}
+        for name, phase in phases.items():
+            training[name] = {key: getattr(phase, key) for key in ("batch_size", "frames", "optimizer")}
+        return flatten({"model": model, "training": training})
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping by dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
