@@ -3,20 +3,22 @@
 from collections.abc import Mapping
 from typing import Any
 
-import conditions
 import gymnasium
 import numpy as np
-from conditions.values import check, nearest
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+import conditions
+from conditions.values import check, nearest
 from envs.blockworld import physics
+from envs.blockworld.biomes import MEADOW, mix_of
 from envs.blockworld.blocks import BREAK_TICKS, HOTBAR, IDS, KIND, SPRITE_KIND, UNBREAKABLE, WATER_KIND
+from envs.blockworld.grid import HEIGHT, MASK, SIZE, set_block
 from envs.blockworld.march import NORMALS
-from envs.blockworld.render import build_clouds, draw_held, render
+from envs.blockworld.render import draw_held, render
+from envs.blockworld.scene import build_scene, set_clouds
 from envs.blockworld.styles import STYLES
-from envs.blockworld.terrain import HEIGHT, MASK, SIZE, generate, set_block
-from envs.blockworld.textures import build_textures
+from envs.blockworld.terrain import generate
 
 ATTACK_EVERY, USE_EVERY = 5, 4
 
@@ -42,7 +44,7 @@ class BlockWorld(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         self,
         size: int | tuple[int, int] = (128, 128),
         fov: float = 70.0,
-        biome: str = "default",
+        biome: str | Mapping[str, float] = "default",
         world_seed: int | None = None,
         depth: bool = False,
         instant_break: bool | None = None,
@@ -53,7 +55,8 @@ class BlockWorld(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         Args:
             size: Frame as (height, width) or one side, in pixels, 16 to 4096.
             fov: Vertical field of view in degrees, 10 to 150.
-            biome: A key of `styles.STYLES`.
+            biome: "meadow", the calm world that small models learn; "default", some of every biome; one of
+                `biomes.BIOMES`; or a dict of these and their weights, {"forest": 2, "desert": 1}.
             world_seed: Seed of the terrain; by default drawn from the seed given to `reset`.
             depth: Whether `info["depth"]` is filled: [H, W] float32, blocks from the eye to the first surface.
             instant_break: Whether blocks break at once; by default only in the meadow.
@@ -67,16 +70,15 @@ class BlockWorld(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
             raise ValueError(f"size must be (height, width) of 16 to 4096 pixels, got {size!r}")
         if not 10.0 <= fov <= 150.0:
             raise ValueError(f"fov must be 10 to 150 degrees, got {fov!r}")
-        if biome not in STYLES:
-            raise ValueError(f"unknown biome {biome!r}{nearest(biome, STYLES)}")
+        if biome != MEADOW:
+            mix_of(biome)  # refuses what it does not know
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode must be 'rgb_array' or None, got {render_mode!r}")
         self.render_mode = render_mode
         self.biome, self.fov, self.world_seed = biome, float(fov), world_seed
-        self.instant_break = biome == "meadow" if instant_break is None else instant_break
+        self.instant_break = biome == MEADOW if instant_break is None else instant_break
         self._with_depth = depth
-        self._style = STYLES[biome]
-        self._textures = build_textures(self._style.contrast, self._style.turf)
+        self._scene = build_scene(STYLES[MEADOW if biome == MEADOW else "default"])
         self._frame = np.zeros((height, width, 3), np.uint8)
         self._depth = np.zeros((height, width), np.float32)
         self._colours = np.zeros((height, width, 3), np.float32)
@@ -110,7 +112,7 @@ class BlockWorld(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         drawn = int(self.np_random.integers(2**31))
         terrain_seed = drawn if self.world_seed is None else self.world_seed
         self._grid = generate(terrain_seed, self.biome)
-        self._clouds = build_clouds(self._style, terrain_seed)
+        set_clouds(self._scene, terrain_seed)
         x, y, z = self._open_ground()
         if options.get("position") is not None:
             x, y, z = (float(value) for value in options["position"])
@@ -129,9 +131,7 @@ class BlockWorld(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         self._draw()
         return self._frame.copy(), self._info()
 
-    def step(
-        self, action: Mapping[str, Any]
-    ) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Mapping[str, Any]) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
         """Lives through one tick of 50 ms.
 
         Args:
@@ -237,13 +237,10 @@ class BlockWorld(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
             self._set(x, y, z, self._held)
 
     def _draw(self) -> None:
-        drift = self._style.cloud_drift * self._ticks / self.metadata["render_fps"]
+        self._scene.drift = self._scene.cloud_drift * self._ticks / self.metadata["render_fps"]
         render(
             self._grid,
-            self._textures,
-            self._clouds,
-            self._style,
-            drift,
+            self._scene,
             *self._eye(),
             self._yaw,
             self._pitch,
@@ -253,7 +250,7 @@ class BlockWorld(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
             self._colours,
             self._keys,
         )
-        draw_held(self._textures, self._held, self._swing, self._frame)
+        draw_held(self._scene.textures, self._held, self._swing, self._frame)
 
     def _info(self) -> dict[str, Any]:
         info: dict[str, Any] = {"position": self._body[:3].copy(), "yaw": self._yaw, "pitch": self._pitch}

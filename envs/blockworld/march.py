@@ -1,12 +1,13 @@
 """Rays through the grid: which block a ray meets first, and whether a point sees the sun."""
 
 import math
+from typing import Any
 
-import numba
 import numpy as np
 
 from envs.blockworld.blocks import CUBE_KIND, FACE_TEXTURE, KIND, SPRITE_KIND, WATER_KIND
-from envs.blockworld.terrain import HEIGHT, MASK, TILE_MASK, TILE_SHIFT
+from envs.blockworld.grid import HEIGHT, MASK, TILE_MASK, TILE_SHIFT
+from envs.blockworld.jit import kernel
 from envs.blockworld.textures import build_sprites
 
 SPRITES = build_sprites()
@@ -14,8 +15,20 @@ SPRITE_NEAR, SPRITE_FAR = 20.0, 32.0
 NOTHING, SPRITE_FACE = -1, 6
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def _sprite(block, x, y, z, t, ox, oy, oz, dx, dy, dz):
+@kernel
+def _sprite(
+    block: int,
+    x: int,
+    y: int,
+    z: int,
+    t: float,
+    ox: float,
+    oy: float,
+    oz: float,
+    dx: float,
+    dy: float,
+    dz: float,
+) -> tuple[float, float]:
     """Meets the two diagonal planes of a plant; returns distance (or -1) and +1 for bloom, -1 for stem.
 
     Between SPRITE_NEAR and SPRITE_FAR plants sink into the ground, so that none pops out of view.
@@ -42,8 +55,17 @@ def _sprite(block, x, y, z, t, ox, oy, oz, dx, dy, dz):
     return best, part
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def trace(grid, ox, oy, oz, dx, dy, dz, far):
+@kernel
+def trace(
+    grid: Any,
+    ox: float,
+    oy: float,
+    oz: float,
+    dx: float,
+    dy: float,
+    dz: float,
+    far: float,
+) -> tuple[float, int, int, int, int, int, float, float, float]:
     """Follows a ray of unit direction d from o, at most `far` blocks.
 
     Returns:
@@ -126,14 +148,14 @@ def trace(grid, ox, oy, oz, dx, dy, dz, far):
             return far, x, y, z, NOTHING, 0, 0.0, wet, surface
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def sunlit(grid, ox, oy, oz, dx, dy, dz):
+@kernel
+def sunlit(grid: Any, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float) -> bool:
     """Whether nothing solid stands between o and the sun in direction d, whose components are all positive."""
     blocks, tiles = grid.blocks, grid.tiles
     x, y, z = int(math.floor(ox)), int(math.floor(oy)), int(math.floor(oz))
     ax, ay, az = 1.0 / dx, 1.0 / dy, 1.0 / dz
     tx, ty, tz = (x + 1 - ox) * ax, (y + 1 - oy) * ay, (z + 1 - oz) * az
-    ceiling = int(grid.ceiling[0])
+    ceiling = int(grid.ceiling)
     while y < ceiling:
         if y < int(tiles[(x >> TILE_SHIFT) & TILE_MASK, (z >> TILE_SHIFT) & TILE_MASK]):
             if KIND[blocks[x & MASK, z & MASK, y]] == CUBE_KIND:
@@ -150,8 +172,8 @@ def sunlit(grid, ox, oy, oz, dx, dy, dz):
     return True
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def is_opaque(blocks, x, y, z):
+@kernel
+def is_opaque(blocks: Any, x: int, y: int, z: int) -> bool:
     """Whether the cell holds a cube; below the world counts as one, above does not."""
     if y < 0:
         return True

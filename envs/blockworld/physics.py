@@ -4,13 +4,14 @@ A body is a float64 array of BODY numbers. Yaw 0 looks to +z and grows to the ri
 """
 
 import math
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.blockworld.blocks import CUBE_KIND, KIND, WATER_KIND
-from envs.blockworld.terrain import HEIGHT, MASK
+from envs.blockworld.grid import HEIGHT, MASK
+from envs.blockworld.jit import kernel
 
 X, Y, Z, VX, VY, VZ, EYE, ON_GROUND, BUMPED, IN_WATER = range(10)
 BODY = 10
@@ -32,8 +33,8 @@ def new_body(x: float, y: float, z: float) -> NDArray[np.float64]:
     return body
 
 
-@numba.njit(cache=True)
-def _kind(blocks, x, y, z):
+@kernel
+def _kind(blocks: Any, x: int, y: int, z: int) -> int:
     if y >= HEIGHT:
         return 0
     if y < 0:
@@ -41,8 +42,8 @@ def _kind(blocks, x, y, z):
     return int(KIND[blocks[x & MASK, z & MASK, y]])
 
 
-@numba.njit(cache=True)
-def is_free(blocks, x, y, z, tall):
+@kernel
+def is_free(blocks: Any, x: float, y: float, z: float, tall: float) -> bool:
     """Whether a body with its feet at (x, y, z) touches no solid block."""
     for i in range(int(math.floor(x - HALF_WIDTH + EDGE)), int(math.floor(x + HALF_WIDTH - EDGE)) + 1):
         for j in range(int(math.floor(z - HALF_WIDTH + EDGE)), int(math.floor(z + HALF_WIDTH - EDGE)) + 1):
@@ -52,8 +53,8 @@ def is_free(blocks, x, y, z, tall):
     return True
 
 
-@numba.njit(cache=True)
-def _slide(blocks, position, axis, amount, tall):
+@kernel
+def _slide(blocks: Any, position: Any, axis: int, amount: float, tall: float) -> float:
     """Moves along one axis up to the first solid block; returns the way that was free."""
     low = np.array((position[0] - HALF_WIDTH, position[1], position[2] - HALF_WIDTH))
     high = np.array((position[0] + HALF_WIDTH, position[1] + tall, position[2] + HALF_WIDTH))
@@ -75,8 +76,8 @@ def _slide(blocks, position, axis, amount, tall):
     return amount
 
 
-@numba.njit(cache=True)
-def _hold_edge(blocks, body, dx, dz, tall):
+@kernel
+def _hold_edge(blocks: Any, body: Any, dx: float, dz: float, tall: float) -> tuple[float, float]:
     """Shortens a sneaking step until there is ground below it, as Minecraft does, 0.05 at a time."""
     x, y, z = body[X], body[Y] - 0.6, body[Z]
     while dx != 0.0 and is_free(blocks, x + dx, y, z, tall):
@@ -89,8 +90,8 @@ def _hold_edge(blocks, body, dx, dz, tall):
     return dx, dz
 
 
-@numba.njit(cache=True)
-def tick(blocks, body, yaw, ahead, aside, jump, sneak, sprint):
+@kernel
+def tick(blocks: Any, body: Any, yaw: float, ahead: int, aside: int, jump: bool, sneak: bool, sprint: bool) -> None:
     """Moves a body by one tick.
 
     Args:
@@ -171,8 +172,8 @@ def tick(blocks, body, yaw, ahead, aside, jump, sneak, sprint):
     body[EYE] += 0.5 * ((EYE_SNEAKING if sneak else EYE_STANDING) - body[EYE])
 
 
-@numba.njit(cache=True)
-def overlaps(body, x, y, z, tall):
+@kernel
+def overlaps(body: Any, x: int, y: int, z: int, tall: float) -> bool:
     """Whether the block at (x, y, z) would stand inside the body."""
     return (
         x < body[X] + HALF_WIDTH
@@ -184,8 +185,8 @@ def overlaps(body, x, y, z, tall):
     )
 
 
-@numba.njit(cache=True)
-def look_at(blocks, x, y, z, yaw, pitch):
+@kernel
+def look_at(blocks: Any, x: float, y: float, z: float, yaw: float, pitch: float) -> tuple[bool, int, int, int, int]:
     """Finds the block that an eye at (x, y, z) looks at, within REACH; water is looked through.
 
     Returns:

@@ -1,41 +1,34 @@
 """Frames: one ray a pixel, four more where the picture has an edge, and the block in the player's hand."""
 
 import math
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.blockworld.blocks import FACE_TEXTURE
-from envs.blockworld.noise import fractal2
-from envs.blockworld.shade import CLOUD_TEXELS, colour_of_ray
-from envs.blockworld.styles import Style
-from envs.blockworld.terrain import SIZE
+from envs.blockworld.grid import SIZE
+from envs.blockworld.jit import kernel
+from envs.blockworld.shade import colour_of_ray
 
+AROUND = 4 * SIZE
+"""The blocks and the clouds of every style repeat after this many blocks."""
+EDGE = 0.08
 SUBPIXELS = ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def _cloud_map(cover, soft, cells, seed, clouds):
-    for i in range(CLOUD_TEXELS):
-        for j in range(CLOUD_TEXELS):
-            noise = fractal2(i * cells / CLOUD_TEXELS, j * cells / CLOUD_TEXELS, cells, 2, seed)
-            if soft == 0.0:
-                clouds[i, j] = 0.9 if noise > cover else 0.0
-            else:
-                level = min(max((noise - cover) / soft, 0.0), 1.0)
-                clouds[i, j] = 0.95 * level * level * (3.0 - 2.0 * level)
-
-
-def build_clouds(style: Style, seed: int) -> NDArray[np.float32]:
-    """[256, 256] float32, how much cloud hides the sky at each cell of the cloud plane, 0 to 1; wraps around."""
-    clouds = np.zeros((CLOUD_TEXELS, CLOUD_TEXELS), np.float32)
-    _cloud_map(style.cloud_cover, style.cloud_soft, style.cloud_cells, seed & 0x7FFFFFFF, clouds)
-    return clouds
-
-
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def _direction(row, column, height, width, focal, cos_yaw, sin_yaw, cos_pitch, sin_pitch):
+@kernel
+def _direction(
+    row: float,
+    column: float,
+    height: float,
+    width: float,
+    focal: float,
+    cos_yaw: float,
+    sin_yaw: float,
+    cos_pitch: float,
+    sin_pitch: float,
+) -> tuple[float, float, float]:
     """Unit direction through a pixel position: yaw 0 looks to +z, 90 to -x; pitch 90 straight down."""
     right, up = (column - 0.5 * width) / focal, (0.5 * height - row) / focal
     forward = cos_pitch + up * sin_pitch
@@ -46,16 +39,41 @@ def _direction(row, column, height, width, focal, cos_yaw, sin_yaw, cos_pitch, s
     return dx / length, dy / length, dz / length
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def render(grid, textures, clouds, style, drift, x, y, z, yaw, pitch, fov, frame, depth, colours, keys):
+@kernel
+def _is_edge(colours: Any, keys: Any, i: int, j: int) -> bool:
+    """Whether the picture has an edge at a pixel: another surface next to it, in another colour."""
+    height, width = keys.shape
+    for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        k, m = min(max(i + down, 0), height - 1), min(max(j + right, 0), width - 1)
+        if keys[i, j] != keys[k, m]:
+            difference = 0.0
+            for channel in range(3):
+                difference += abs(colours[i, j, channel] - colours[k, m, channel])
+            if difference > EDGE:
+                return True
+    return False
+
+
+@kernel
+def render(
+    grid: Any,
+    scene: Any,
+    x: float,
+    y: float,
+    z: float,
+    yaw: float,
+    pitch: float,
+    fov: float,
+    frame: NDArray[np.uint8],
+    depth: NDArray[np.float32],
+    colours: NDArray[np.float32],
+    keys: NDArray[np.int64],
+) -> None:
     """Draws what an eye at (x, y, z) sees.
 
     Args:
-        grid: `terrain.Grid`.
-        textures: [textures, 341, 3] float32 from `build_textures`.
-        clouds: [256, 256] float32 from `build_clouds`.
-        style: `styles.Style`.
-        drift: Blocks that the clouds have moved.
+        grid: As in `grid`.
+        scene: As in `scene`.
         x, y, z: Eye in blocks.
         yaw, pitch: Degrees.
         fov: Vertical field of view in degrees.
@@ -65,47 +83,39 @@ def render(grid, textures, clouds, style, drift, x, y, z, yaw, pitch, fov, frame
         keys: [H, W] int64, overwritten.
     """
     height, width = depth.shape
-    x, z = x - math.floor(x / SIZE) * SIZE, z - math.floor(z / SIZE) * SIZE
+    x, z = x - math.floor(x / AROUND) * AROUND, z - math.floor(z / AROUND) * AROUND
     cos_yaw, sin_yaw = math.cos(math.radians(yaw)), math.sin(math.radians(yaw))
     cos_pitch, sin_pitch = math.cos(math.radians(pitch)), math.sin(math.radians(pitch))
     focal = 0.5 * height / math.tan(math.radians(0.5 * fov))
     pixel = 1.0 / focal
     for i in range(height):
         for j in range(width):
-            dx, dy, dz = _direction(
-                i + 0.5, j + 0.5, height, width, focal, cos_yaw, sin_yaw, cos_pitch, sin_pitch
-            )
-            r, g, b, t, key = colour_of_ray(grid, textures, clouds, style, drift, pixel, x, y, z, dx, dy, dz)
+            dx, dy, dz = _direction(i + 0.5, j + 0.5, height, width, focal, cos_yaw, sin_yaw, cos_pitch, sin_pitch)
+            r, g, b, t, key = colour_of_ray(grid, scene, pixel, x, y, z, dx, dy, dz)
             colours[i, j, 0], colours[i, j, 1], colours[i, j, 2] = r, g, b
             depth[i, j], keys[i, j] = t, key
     for i in range(height):
         for j in range(width):
-            key = keys[i, j]
             r, g, b = colours[i, j, 0], colours[i, j, 1], colours[i, j, 2]
-            if (
-                key != keys[max(i - 1, 0), j]
-                or key != keys[min(i + 1, height - 1), j]
-                or key != keys[i, max(j - 1, 0)]
-                or key != keys[i, min(j + 1, width - 1)]
-            ):
+            if _is_edge(colours, keys, i, j):
                 r, g, b = 0.0, 0.0, 0.0
                 for down, right in SUBPIXELS:
                     dx, dy, dz = _direction(
                         i + 0.5 + down, j + 0.5 + right, height, width, focal, cos_yaw, sin_yaw, cos_pitch, sin_pitch
                     )
-                    sample = colour_of_ray(grid, textures, clouds, style, drift, pixel, x, y, z, dx, dy, dz)
+                    sample = colour_of_ray(grid, scene, pixel, x, y, z, dx, dy, dz)
                     r, g, b = r + 0.25 * sample[0], g + 0.25 * sample[1], b + 0.25 * sample[2]
             frame[i, j, 0] = int(min(max(r, 0.0), 1.0) * 255.0 + 0.5)
             frame[i, j, 1] = int(min(max(g, 0.0), 1.0) * 255.0 + 0.5)
             frame[i, j, 2] = int(min(max(b, 0.0), 1.0) * 255.0 + 0.5)
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def draw_held(textures, block, swing, frame):
+@kernel
+def draw_held(textures: Any, block: int, swing: float, frame: NDArray[np.uint8]) -> None:
     """Draws the block in hand at the lower right, seen from above its edge.
 
     Args:
-        textures: As for `render`.
+        textures: [textures, 341, 3] float32 of the scene.
         block: Id.
         swing: 0 at rest to 1, how far the hand reaches out.
         frame: [H, W, 3] uint8, written.

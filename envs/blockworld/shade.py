@@ -1,48 +1,56 @@
 """The colour of what a ray meets: texture, sunlight, ambient occlusion, water, fog, sky and clouds."""
 
 import math
-
-import numba
+from typing import Any
 
 from envs.blockworld.blocks import FACE_TEXTURE
+from envs.blockworld.grid import MASK
+from envs.blockworld.jit import kernel
 from envs.blockworld.march import NORMALS, NOTHING, SPRITE_FACE, is_opaque, sunlit, trace
-from envs.blockworld.terrain import MASK
+from envs.blockworld.scene import CLOUD_TEXELS
 from envs.blockworld.textures import LEVEL_OFFSET
 
 AMBIENT = (0.96, 0.96, 0.8, 1.0, 0.88, 0.88)
 STEM = (0.30, 0.52, 0.20)
-CLOUD_TEXELS = 256
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def sky(style, dx, dy, dz):
+@kernel
+def sky(scene: Any, dx: float, dy: float, dz: float) -> tuple[float, float, float]:
     """Clear sky in direction d: from the horizon's colour to the zenith's."""
     mix = 1.0 - math.exp(-2.6 * dy) if dy > 0.0 else 0.0
-    r0, g0, b0 = style.horizon
-    r1, g1, b1 = style.zenith
+    r0, g0, b0 = scene.horizon[0], scene.horizon[1], scene.horizon[2]
+    r1, g1, b1 = scene.zenith[0], scene.zenith[1], scene.zenith[2]
     return r0 + (r1 - r0) * mix, g0 + (g1 - g0) * mix, b0 + (b1 - b0) * mix
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def _cloud(clouds, style, x, z):
+@kernel
+def _cloud(scene: Any, x: float, z: float) -> float:
     """How much cloud hides the sky at (x, z) of the cloud plane, 0 to 1: square cells, or blended ones where soft."""
-    u, v = x / style.cloud_scale, z / style.cloud_scale
+    u, v = x / scene.cloud_scale, z / scene.cloud_scale
     fu, fv = math.floor(u), math.floor(v)
     i, j = int(fu) % CLOUD_TEXELS, int(fv) % CLOUD_TEXELS
-    if style.cloud_soft == 0.0:
-        return clouds[i, j]
+    if scene.cloud_soft == 0.0:
+        return scene.clouds[i, j]
     a, b = u - fu, v - fv
     k, m = (i + 1) % CLOUD_TEXELS, (j + 1) % CLOUD_TEXELS
-    left = clouds[i, j] + (clouds[i, m] - clouds[i, j]) * b
-    right = clouds[k, j] + (clouds[k, m] - clouds[k, j]) * b
+    left = scene.clouds[i, j] + (scene.clouds[i, m] - scene.clouds[i, j]) * b
+    right = scene.clouds[k, j] + (scene.clouds[k, m] - scene.clouds[k, j]) * b
     return left + (right - left) * a
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def heavens(clouds, style, drift, ox, oy, oz, dx, dy, dz):
+@kernel
+def heavens(
+    scene: Any,
+    ox: float,
+    oy: float,
+    oz: float,
+    dx: float,
+    dy: float,
+    dz: float,
+) -> tuple[float, float, float]:
     """Sky with sun and clouds."""
-    r, g, b = sky(style, dx, dy, dz)
-    sx, sy, sz = style.sun
+    r, g, b = sky(scene, dx, dy, dz)
+    sx, sy, sz = scene.sun[0], scene.sun[1], scene.sun[2]
     toward = dx * sx + dy * sy + dz * sz
     if toward > 0.9:
         glow = 0.45 * math.exp((toward - 1.0) * 60.0)
@@ -52,17 +60,17 @@ def heavens(clouds, style, drift, ox, oy, oz, dx, dy, dz):
         if max(abs(across), abs(along)) < 0.085:
             return 1.0, 0.98, 0.86
         r, g, b = r + glow * (1.0 - r), g + glow * (0.96 - g), b + glow * 0.6 * (0.9 - b)
-    if dy > 0.02 and oy < style.cloud_height:
-        reach = (style.cloud_height - oy) / dy
+    if dy > 0.02 and oy < scene.cloud_height:
+        reach = (scene.cloud_height - oy) / dy
         fade = 1.0 - reach / 330.0
         if fade > 0.0:
-            cover = _cloud(clouds, style, ox + dx * reach + drift, oz + dz * reach) * min(1.0, 2.0 * fade)
+            cover = _cloud(scene, ox + dx * reach + scene.drift, oz + dz * reach) * min(1.0, 2.0 * fade)
             r, g, b = r + (0.98 - r) * cover, g + (0.985 - g) * cover, b + (1.0 - b) * cover
     return r, g, b
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def _texel(textures, texture, u, v, lod):
+@kernel
+def _texel(textures: Any, texture: int, u: float, v: float, lod: float) -> tuple[float, float, float]:
     """Nearest texel, blended between the two mip levels about `lod`."""
     lod = min(max(lod, 0.0), 4.0)
     level = min(int(lod), 3)
@@ -79,8 +87,8 @@ def _texel(textures, texture, u, v, lod):
     )
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def _occlusion(blocks, x, y, z, face, u, v):
+@kernel
+def _occlusion(blocks: Any, x: int, y: int, z: int, face: int, u: float, v: float) -> float:
     """Smooth ambient occlusion at (u, v) of a face whose open cell is (x, y, z): 0 open to 1 buried."""
     ux, uy, uz, vx, vy, vz = 0, 0, 0, 0, 0, 0
     if face < 2:
@@ -106,8 +114,8 @@ def _occlusion(blocks, x, y, z, face, u, v):
     return (low + (high - low) * v) / 3.0
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def _openness(tops, x, y, z):
+@kernel
+def _openness(tops: Any, x: int, y: int, z: int) -> float:
     """How much sky a cell sees, judged by the columns around it: 1 under open sky, about 0 deep in a cave."""
     if y >= tops[x & MASK, z & MASK]:
         return 1.0
@@ -120,8 +128,25 @@ def _openness(tops, x, y, z):
     return min(1.0, 0.2 + seen * 0.05)
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def surface(grid, textures, style, pixel, ox, oy, oz, dx, dy, dz, t, x, y, z, face, block, part):
+@kernel
+def surface(
+    grid: Any,
+    scene: Any,
+    pixel: float,
+    ox: float,
+    oy: float,
+    oz: float,
+    dx: float,
+    dy: float,
+    dz: float,
+    t: float,
+    x: int,
+    y: int,
+    z: int,
+    face: int,
+    block: int,
+    part: float,
+) -> tuple[float, float, float, int]:
     """Colour of a block's face, lit but without fog.
 
     `pixel` is the angle of a pixel in radians.
@@ -131,13 +156,13 @@ def surface(grid, textures, style, pixel, ox, oy, oz, dx, dy, dz, t, x, y, z, fa
     """
     blocks, tops = grid.blocks, grid.tops
     hx, hy, hz = ox + dx * t, oy + dy * t, oz + dz * t
-    sx, sy, sz = style.sun
+    sx, sy, sz = scene.sun[0], scene.sun[1], scene.sun[2]
     if face == SPRITE_FACE:
         lit = 1 if sunlit(grid, hx, hy, hz, sx, sy, sz) else 0
-        light = 1.0 - style.sunlight + style.sunlight * lit
+        light = 1.0 - scene.sunlight + scene.sunlight * lit
         if part < 0.0:
             return STEM[0] * light, STEM[1] * light, STEM[2] * light, lit
-        r, g, b = _texel(textures, FACE_TEXTURE[block, 3], 0.5, 0.5, 4.0)
+        r, g, b = _texel(scene.textures, FACE_TEXTURE[block, 3], 0.5, 0.5, 4.0)
         return r * light, g * light, b * light, lit
     nx, ny, nz = NORMALS[face]
     if face < 2:
@@ -148,53 +173,68 @@ def surface(grid, textures, style, pixel, ox, oy, oz, dx, dy, dz, t, x, y, z, fa
         u, v = hx - x, hy - y
     u, v = min(max(u, 0.0), 0.999999), min(max(v, 0.0), 0.999999)
     slant = abs(dx * nx + dy * ny + dz * nz)
-    lod = math.log2(t * pixel * 16.0 + 1e-9) - 0.6 * math.log2(slant + 0.02) + 0.3
-    r, g, b = _texel(textures, FACE_TEXTURE[block, face], u, 0.999999 - v, lod)
+    footprint = t * pixel * 20.0
+    lod = 0.5 * math.log2((footprint * footprint + 1e-9) / (slant + 0.02))
+    r, g, b = _texel(scene.textures, FACE_TEXTURE[block, face], u, 0.999999 - v, lod)
+    if scene.progress > 0.0 and y == scene.target[1]:
+        if x & MASK == scene.target[0] & MASK and z & MASK == scene.target[2] & MASK:
+            if scene.cracks[int(v * 16.0), int(u * 16.0)] < scene.progress:
+                r, g, b = 0.35 * r, 0.35 * g, 0.35 * b
     ax, ay, az = x + nx, y + ny, z + nz
-    ambient = (1.0 - style.sunlight) * AMBIENT[face] * _openness(tops, ax, ay, az)
-    ambient *= 1.0 - style.occlusion * _occlusion(blocks, ax, ay, az, face, u, v)
+    ambient = (1.0 - scene.sunlight) * AMBIENT[face] * _openness(tops, ax, ay, az)
+    ambient *= 1.0 - scene.occlusion * _occlusion(blocks, ax, ay, az, face, u, v)
     facing = nx * sx + ny * sy + nz * sz
     lit = 0
     if facing > 0.0 and sunlit(grid, hx + nx * 1e-3, hy + ny * 1e-3, hz + nz * 1e-3, sx, sy, sz):
         lit = 1
-    sun = style.sunlight * min(1.0, facing / sy) * lit
+    sun = scene.sunlight * min(1.0, facing / sy) * lit
     return r * (0.96 * ambient + 1.04 * sun), g * (ambient + sun), b * (1.05 * ambient + 0.93 * sun), lit
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def colour_of_ray(grid, textures, clouds, style, drift, pixel, ox, oy, oz, dx, dy, dz):
+@kernel
+def colour_of_ray(
+    grid: Any,
+    scene: Any,
+    pixel: float,
+    ox: float,
+    oy: float,
+    oz: float,
+    dx: float,
+    dy: float,
+    dz: float,
+) -> tuple[float, float, float, float, int]:
     """What a ray from o in unit direction d sees.
 
     Returns:
-        (r, g, b, depth, key): colour in [0, 1], distance to the first surface, water's included (`style.far` for
+        (r, g, b, depth, key): colour in [0, 1], distance to the first surface, water's included (`scene.far` for
         none), and an integer that differs between pixels across which a picture has an edge.
     """
-    t, x, y, z, face, block, part, wet, wave = trace(grid, ox, oy, oz, dx, dy, dz, style.far)
-    fog_r, fog_g, fog_b = sky(style, dx, dy, dz)
+    t, x, y, z, face, block, part, wet, wave = trace(grid, ox, oy, oz, dx, dy, dz, scene.far)
+    fog_r, fog_g, fog_b = sky(scene, dx, dy, dz)
     key = 0
     if face == NOTHING:
-        r, g, b = heavens(clouds, style, drift, ox, oy, oz, dx, dy, dz)
+        r, g, b = heavens(scene, ox, oy, oz, dx, dy, dz)
     else:
-        r, g, b, lit = surface(grid, textures, style, pixel, ox, oy, oz, dx, dy, dz, t, x, y, z, face, block, part)
+        r, g, b, lit = surface(grid, scene, pixel, ox, oy, oz, dx, dy, dz, t, x, y, z, face, block, part)
         plane = x if face < 2 else y if face < 4 else z
         if face == SPRITE_FACE:
             plane = x + 37 * z + (1000 if part > 0.0 else 0)
         key = 1 + lit + 2 * face + 16 * block + 1024 * (plane + 4096)
-        fog = min(max((t - style.fog_start) / (style.far - style.fog_start), 0.0), 1.0)
+        fog = min(max((t - scene.fog_start) / (scene.far - scene.fog_start), 0.0), 1.0)
         fog *= fog * (3.0 - 2.0 * fog)
         if wave < 0.0:
             r, g, b = r + (fog_r - r) * fog, g + (fog_g - g) * fog, b + (fog_b - b) * fog
     if wave < 0.0:
         return r, g, b, t, key
-    deep_r, deep_g, deep_b = style.water
-    clear = math.exp(-wet / style.clarity) if face != NOTHING or wave == 0.0 else 0.0
+    deep_r, deep_g, deep_b = scene.water[0], scene.water[1], scene.water[2]
+    clear = math.exp(-wet / scene.clarity) if face != NOTHING or wave == 0.0 else 0.0
     r, g, b = deep_r + (r - deep_r) * clear, deep_g + (g - deep_g) * clear, deep_b + (b - deep_b) * clear
     if wave == 0.0:
         return r, g, b, t, key
     mirror = 0.12 + 0.55 * (1.0 - abs(dy)) ** 4
-    sky_r, sky_g, sky_b = sky(style, dx, abs(dy), dz)
+    sky_r, sky_g, sky_b = sky(scene, dx, abs(dy), dz)
     r, g, b = r + (sky_r - r) * mirror, g + (sky_g - g) * mirror, b + (sky_b - b) * mirror
-    fog = min(max((wave - style.fog_start) / (style.far - style.fog_start), 0.0), 1.0)
+    fog = min(max((wave - scene.fog_start) / (scene.far - scene.fog_start), 0.0), 1.0)
     fog *= fog * (3.0 - 2.0 * fog)
     r, g, b = r + (fog_r - r) * fog, g + (fog_g - g) * fog, b + (fog_b - b) * fog
     return r, g, b, wave, key | (1 << 40)

@@ -1,117 +1,116 @@
-"""Where blocks stand: a world of SIZE x SIZE columns that wraps around in x and z without a seam.
+"""Land: its shape by biome, what it is made of, and the order in which a world is built."""
 
-Arrays are [x, z, y], so that a column is one cache line. `Grid.tops` and `Grid.tiles` bound the blocks from above and
-let rays skip the air.
-"""
+import math
+from collections.abc import Mapping
+from typing import Any
 
-from typing import NamedTuple
-
-import numba
 import numpy as np
-from numpy.typing import NDArray
 
+from envs.blockworld import caves, meadow, plants
+from envs.blockworld.biomes import BIOMES, MEADOW, NUMBERS, SURFACE, mix_of
 from envs.blockworld.blocks import IDS
-from envs.blockworld.features import place_boulders, place_flowers, place_trees
-from envs.blockworld.noise import noise2
+from envs.blockworld.grid import HEIGHT, SIZE, measure, new_grid
+from envs.blockworld.jit import kernel
+from envs.blockworld.noise import fractal2, noise2
 
-SIZE = 512
-MASK = SIZE - 1
-HEIGHT = 64
-TILE_SHIFT = 3
-TILE_MASK = (SIZE >> TILE_SHIFT) - 1
 SEA_LEVEL = 22
-
-BEDROCK, GRASS, DIRT, STONE, SAND, WATER = (
-    IDS[name] for name in ("bedrock", "grass", "dirt", "stone", "sand", "water")
+SNOW_LINE, ROCK_LINE = 47, 40
+NUM_BIOMES = len(BIOMES)
+BEDROCK, GRASS, DIRT, STONE, SAND, WATER, SNOW, SNOWY_GRASS, GRAVEL = (
+    IDS[name] for name in ("bedrock", "grass", "dirt", "stone", "sand", "water", "snow", "snowy_grass", "gravel")
 )
 
 
-class Grid(NamedTuple):
-    """The blocks of a world.
+@kernel
+def _shape_land(mix: Any, heights: Any, kinds: Any, seed: int) -> None:
+    """Heights of all columns, and their biome: the one whose noise, raised by its share, is the highest.
 
-    Attributes:
-        blocks: [SIZE, SIZE, HEIGHT] uint8 ids by x, z, y.
-        tops: [SIZE, SIZE] uint8, one above the highest block of each column that is not air.
-        tiles: [SIZE / 8, SIZE / 8] uint8, the highest of `tops` in each 8x8 square of columns.
-        ceiling: [1] uint8, the highest of all.
+    Heights blend over the borders between biomes.
     """
-
-    blocks: NDArray[np.uint8]
-    tops: NDArray[np.uint8]
-    tiles: NDArray[np.uint8]
-    ceiling: NDArray[np.uint8]
-
-
-@numba.njit(cache=True)
-def _fill_tops(blocks, tops, tiles):
-    tiles[:] = 0
+    shares = np.empty(NUM_BIOMES)
     for x in range(SIZE):
         for z in range(SIZE):
-            top = HEIGHT
-            while top > 0 and blocks[x, z, top - 1] == 0:
-                top -= 1
-            tops[x, z] = top
-            if top > tiles[x >> TILE_SHIFT, z >> TILE_SHIFT]:
-                tiles[x >> TILE_SHIFT, z >> TILE_SHIFT] = top
+            total, best = 0.0, -1.0
+            for biome in range(NUM_BIOMES):
+                shares[biome] = 0.0
+                if mix[biome] > 0.0:
+                    field = noise2(x / 128, z / 128, SIZE // 128, seed + 31 * biome + 500)
+                    shares[biome] = mix[biome] * math.exp(9.0 * field)
+                    total += shares[biome]
+                    if shares[biome] > best:
+                        best, kinds[x, z] = shares[biome], biome
+            base, amplitude, ridges = 0.0, 0.0, 0.0
+            for biome in range(NUM_BIOMES):
+                share = shares[biome] / total
+                base += share * NUMBERS[biome, 0]
+                amplitude += share * NUMBERS[biome, 1]
+                ridges += share * NUMBERS[biome, 2]
+            hills = fractal2(x / 64, z / 64, SIZE // 64, 4, seed)
+            level = base + amplitude * hills
+            if ridges > 0.5:
+                level += (
+                    ridges * max(0.0, 1.0 - 2.2 * abs(noise2(x / 64, z / 64, SIZE // 64, seed + 77))) * (0.6 + hills)
+                )
+            lake = fractal2(x / 128, z / 128, SIZE // 128, 2, seed + 300)
+            level -= 30.0 * max(0.0, lake - 0.28)
+            heights[x, z] = min(max(int(SEA_LEVEL + math.floor(max(level, -14.0) + 0.5)), 4), HEIGHT - 7)
 
 
-@numba.njit(cache=True)
-def set_block(grid, x, y, z, block):
-    """Puts `block` at (x, y, z), any x and z, 0 <= y < HEIGHT, and keeps `tops` and `tiles` true."""
-    blocks, tops, tiles, ceiling = grid
-    x, z = x & MASK, z & MASK
-    blocks[x, z, y] = block
-    top = HEIGHT
-    while top > 0 and blocks[x, z, top - 1] == 0:
-        top -= 1
-    tops[x, z] = top
-    x0, z0 = x >> TILE_SHIFT, z >> TILE_SHIFT
-    highest = 0
-    for i in range(x0 << TILE_SHIFT, (x0 + 1) << TILE_SHIFT):
-        for j in range(z0 << TILE_SHIFT, (z0 + 1) << TILE_SHIFT):
-            highest = max(highest, tops[i, j])
-    tiles[x0, z0] = highest
-    ceiling[0] = max(ceiling[0], highest)
-
-
-@numba.njit(cache=True)
-def _meadow(blocks, heights, seed):
-    """Gentle grass hills with a few ponds, whose banks are sand."""
-    banks = np.zeros((SIZE, SIZE), np.bool_)
-    for x in range(SIZE):
-        for z in range(SIZE):
-            hills = 6.0 * noise2(x / 64, z / 64, SIZE // 64, seed) + 2.0 * noise2(x / 32, z / 32, SIZE // 32, seed + 1)
-            level = 4.6 + hills
-            banks[x, z] = level < 0.4
-            heights[x, z] = int(SEA_LEVEL + (level if level > 0.0 else 2.5 * level))  # ponds are steeper than hills
+@kernel
+def _fill_columns(blocks: Any, heights: Any, kinds: Any, seed: int) -> None:
+    """Bedrock, stone, earth, surface and water of every column."""
     for x in range(SIZE):
         for z in range(SIZE):
             height = heights[x, z]
+            top, below = SURFACE[kinds[x, z], 0], SURFACE[kinds[x, z], 1]
+            rough = 3.0 * noise2(x / 16, z / 16, SIZE // 16, seed + 41)
+            steep = abs(heights[(x + 1) % SIZE, z] - height) + abs(heights[x, (z + 1) % SIZE] - height)
+            if height <= SEA_LEVEL + 1 + (rough > 1.2):
+                top, below = SAND, SAND
+                if height < SEA_LEVEL - 5 and rough > 0.0:
+                    top, below = GRAVEL, DIRT
+            elif top != SAND:
+                if height > SNOW_LINE + rough:
+                    top, below = SNOW, STONE
+                elif height > ROCK_LINE + rough or (steep >= 5 and height > SEA_LEVEL + 8):
+                    top, below = STONE, STONE
             column = blocks[x, z]
             column[0] = BEDROCK
             column[1 : height - 3] = STONE
-            column[height - 3 : height] = DIRT
-            column[height] = GRASS
-            if banks[x, z]:
-                column[height - 1 : height + 1] = SAND
-                column[height + 1 : SEA_LEVEL + 1] = WATER
+            column[height - 3 : height] = below
+            column[height] = top
+            column[height + 1 : SEA_LEVEL + 1] = WATER
 
 
-def generate(seed: int, biome: str) -> Grid:
+def generate(seed: int, biome: str | Mapping[str, float]) -> Any:
     """Builds a world.
 
     Args:
         seed: Any integer; the same one gives the same world.
-        biome: A key of `styles.STYLES`.
+        biome: "meadow", or what `biomes.mix_of` takes.
+
+    Returns:
+        A grid, as `grid` describes.
+
+    Raises:
+        ValueError: For an unknown biome.
     """
     seed &= 0x7FFFFFFF
-    blocks = np.zeros((SIZE, SIZE, HEIGHT), np.uint8)
+    grid = new_grid()
+    blocks = grid.blocks
     heights = np.zeros((SIZE, SIZE), np.int64)
-    _meadow(blocks, heights, seed)
-    place_trees(blocks, heights, seed)
-    place_boulders(blocks, heights, seed)
-    place_flowers(blocks, heights, seed)
-    tops = np.zeros((SIZE, SIZE), np.uint8)
-    tiles = np.zeros((SIZE >> TILE_SHIFT, SIZE >> TILE_SHIFT), np.uint8)
-    _fill_tops(blocks, tops, tiles)
-    return Grid(blocks, tops, tiles, np.array([tiles.max()], np.uint8))
+    if biome == MEADOW:
+        meadow.shape_land(blocks, heights, seed)
+        meadow.place_trees(blocks, heights, seed)
+        meadow.place_boulders(blocks, heights, seed)
+        meadow.place_flowers(blocks, heights, seed)
+    else:
+        kinds = np.zeros((SIZE, SIZE), np.uint8)
+        _shape_land(mix_of(biome), heights, kinds, seed)
+        _fill_columns(blocks, heights, kinds, seed)
+        caves.place_ores(blocks, seed)
+        caves.carve(blocks, heights, seed, SEA_LEVEL)
+        plants.place_trees(blocks, heights, kinds, seed)
+        plants.place_plants(blocks, heights, kinds, seed)
+    measure(grid)
+    return grid

@@ -221,3 +221,22 @@ def build_sprites() -> NDArray[np.float32]:
     for column in range(1, 15):
         grass[int(generator.integers(2, 11)) :, column] = 1
     return sprites
+
+
+def build_cracks() -> NDArray[np.float32]:
+    """When each texel of a block's face cracks as the block is broken.
+
+    Returns:
+        [16, 16] float32: the share of the breaking time, 2 for texels that never do.
+    """
+    cracks = np.full((SIZE, SIZE), 2.0, np.float32)
+    generator = np.random.default_rng(11)
+    for branch in range(9):
+        row, column = 7.5, 7.5
+        angle = 2 * np.pi * (branch + generator.uniform(0, 0.8)) / 9
+        for reached in np.linspace(0.0, 0.95, 13):
+            i, j = int(np.clip(row, 0, SIZE - 1)), int(np.clip(column, 0, SIZE - 1))
+            cracks[i, j] = min(cracks[i, j], reached)
+            angle += generator.uniform(-0.7, 0.7)
+            row, column = row + 0.75 * np.sin(angle), column + 0.75 * np.cos(angle)
+    return cracks

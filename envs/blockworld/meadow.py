@@ -1,36 +1,61 @@
-"""Trees, boulders and flowers: what stands on the ground. Each wraps around with the world."""
+"""The meadow: gentle hills, ponds, trees that can be told apart from afar, boulders, and patches of flowers.
 
-import numba
+It is a calm world of large shapes, made to be learned by small models.
+"""
+
+from typing import Any
 
 from envs.blockworld.blocks import IDS
+from envs.blockworld.grid import HEIGHT, SIZE
+from envs.blockworld.jit import kernel
 from envs.blockworld.noise import hash3, noise2, uniform
 
-GRASS, STONE = IDS["grass"], IDS["stone"]
+BEDROCK, GRASS, DIRT, STONE, SAND, WATER = (
+    IDS[name] for name in ("bedrock", "grass", "dirt", "stone", "sand", "water")
+)
 OAK_LOG, OAK_LEAVES = IDS["oak_log"], IDS["oak_leaves"]
 BIRCH_LOG, BIRCH_LEAVES, CHERRY_LEAVES = IDS["birch_log"], IDS["birch_leaves"], IDS["cherry_leaves"]
 POPPY, DANDELION = IDS["poppy"], IDS["dandelion"]
+SEA_LEVEL = 22
 SPACING = 16
 
 
-@numba.njit(cache=True)
-def _canopy(blocks, x, y, z, rx, ry, leaves):
+@kernel
+def shape_land(blocks: Any, heights: Any, seed: int) -> None:
+    """Gentle grass hills with a few ponds, whose banks are sand."""
+    for x in range(SIZE):
+        for z in range(SIZE):
+            hills = 6.0 * noise2(x / 64, z / 64, SIZE // 64, seed) + 2.0 * noise2(x / 32, z / 32, SIZE // 32, seed + 1)
+            level = 4.6 + hills
+            height = int(SEA_LEVEL + (level if level > 0.0 else 2.5 * level))  # ponds are steeper than hills
+            heights[x, z] = height
+            column = blocks[x, z]
+            column[0] = BEDROCK
+            column[1 : height - 3] = STONE
+            column[height - 3 : height] = DIRT
+            column[height] = GRASS
+            if level < 0.4:
+                column[height - 1 : height + 1] = SAND
+                column[height + 1 : SEA_LEVEL + 1] = WATER
+
+
+@kernel
+def _canopy(blocks: Any, x: int, y: int, z: int, rx: float, ry: float, leaves: int) -> None:
     """An ellipsoid of leaves, `rx` wide and `ry` high about its centre, wherever there is air."""
-    size, height = blocks.shape[0], blocks.shape[2]
     for dx in range(-3, 4):
         for dz in range(-3, 4):
             for dy in range(-3, 4):
-                if (dx * dx + dz * dz) / (rx * rx) + dy * dy / (ry * ry) <= 1.0 and 0 <= y + dy < height:
-                    if blocks[(x + dx) % size, (z + dz) % size, y + dy] == 0:
-                        blocks[(x + dx) % size, (z + dz) % size, y + dy] = leaves
+                if (dx * dx + dz * dz) / (rx * rx) + dy * dy / (ry * ry) <= 1.0 and 0 <= y + dy < HEIGHT:
+                    if blocks[(x + dx) % SIZE, (z + dz) % SIZE, y + dy] == 0:
+                        blocks[(x + dx) % SIZE, (z + dz) % SIZE, y + dy] = leaves
 
 
-@numba.njit(cache=True)
-def place_trees(blocks, heights, seed):
+@kernel
+def place_trees(blocks: Any, heights: Any, seed: int) -> None:
     """At most one tree in every SPACING x SPACING columns, of three kinds that can be told apart from afar."""
-    size = blocks.shape[0]
-    for i in range(size // SPACING):
-        for j in range(size // SPACING):
-            density = 0.45 + 0.35 * noise2(i / 4, j / 4, size // SPACING // 4, seed + 900)
+    for i in range(SIZE // SPACING):
+        for j in range(SIZE // SPACING):
+            density = 0.45 + 0.35 * noise2(i / 4, j / 4, SIZE // SPACING // 4, seed + 900)
             if uniform(i, 1, j, seed) > density:
                 continue
             x = i * SPACING + 3 + hash3(i, 2, j, seed) % (SPACING - 6)
@@ -54,12 +79,11 @@ def place_trees(blocks, heights, seed):
                 blocks[x, z, y + k] = log
 
 
-@numba.njit(cache=True)
-def place_boulders(blocks, heights, seed):
+@kernel
+def place_boulders(blocks: Any, heights: Any, seed: int) -> None:
     """A rounded stone in about one of twenty SPACING x SPACING squares, clear of the trees."""
-    size = blocks.shape[0]
-    for i in range(size // SPACING):
-        for j in range(size // SPACING):
+    for i in range(SIZE // SPACING):
+        for j in range(SIZE // SPACING):
             if uniform(i, 6, j, seed) > 0.05 or uniform(i, 1, j, seed) < 0.5:
                 continue
             x, z = i * SPACING + 8, j * SPACING + 8
@@ -71,19 +95,18 @@ def place_boulders(blocks, heights, seed):
                 for dz in range(-3, 4):
                     for dy in range(-1, 3):
                         if dx * dx + dz * dz + 1.6 * dy * dy <= radius * radius:
-                            blocks[(x + dx) % size, (z + dz) % size, y + dy + 1] = STONE
+                            blocks[(x + dx) % SIZE, (z + dz) % SIZE, y + dy + 1] = STONE
 
 
-@numba.njit(cache=True)
-def place_flowers(blocks, heights, seed):
+@kernel
+def place_flowers(blocks: Any, heights: Any, seed: int) -> None:
     """Patches of one colour each."""
-    size = blocks.shape[0]
-    for x in range(size):
-        for z in range(size):
+    for x in range(SIZE):
+        for z in range(SIZE):
             y = heights[x, z] + 1
             if blocks[x, z, y - 1] != GRASS or blocks[x, z, y] != 0:
                 continue
-            patch = noise2(x / 16, z / 16, size // 16, seed + 700)
+            patch = noise2(x / 16, z / 16, SIZE // 16, seed + 700)
             if patch > 0.55 and uniform(x, 8, z, seed) < 0.22:
                 blocks[x, z, y] = POPPY
             elif patch < -0.55 and uniform(x, 8, z, seed) < 0.22:
