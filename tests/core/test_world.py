@@ -1,0 +1,222 @@
+"""The training loss, flow matching, noise buckets; checkpoints and configuration."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from conditions import collate
+from tests.tiny import tiny_actions, tiny_config, tiny_world
+from worldmodel import WorldModel
+from worldmodel.config import Config, from_dict, load_config, save_config
+from worldmodel.embedding import NoiseConfig, corrupt, draw_buckets, to_latents, to_tokens
+from worldmodel.flow import FlowConfig, interpolate, sample_timesteps, solve, velocity
+from worldmodel.world import WorldConfig
+
+
+def batch(world: WorldModel, clips: int = 3, frames: int = 6) -> tuple[torch.Tensor, dict]:
+    torch.manual_seed(0)
+    prepared = collate([world.conditions.prepare(tiny_actions(frames, seed=i)) for i in range(clips)])
+    return torch.randn(clips, frames + 1, *world.latent_shape), prepared
+
+
+def test_overfit_one_batch() -> None:
+    """A clip that repeats is learned: the velocity's error falls far below that of knowing nothing (2.0)."""
+    torch.manual_seed(0)
+    world = WorldModel(tiny_config())
+    latents, prepared = batch(world, clips=2, frames=4)
+    optimizer = torch.optim.AdamW(world.dynamics_parameters(), lr=4e-3)
+    losses = []
+    for step in range(120):
+        loss = world.loss(latents, prepared, torch.Generator().manual_seed(step))["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] > 1.5
+    assert sum(losses[-5:]) / 5 < 0.7 * losses[0]
+
+
+def test_a_clips_loss_does_not_depend_on_its_batch() -> None:
+    """With one generator per clip: what makes two processes equal to one."""
+    world = tiny_world()
+    latents, prepared = batch(world)
+    rows = [torch.Generator().manual_seed(i) for i in range(3)]
+    together = world.loss(latents, prepared, rows)["clip_loss"]
+    for i in range(3):
+        one = {name: type(value)(value.x[i : i + 1], value.present[i : i + 1]) for name, value in prepared.items()}
+        alone = world.loss(latents[i : i + 1], one, [torch.Generator().manual_seed(i)])["clip_loss"]
+        torch.testing.assert_close(alone[0], together[i], atol=1e-5, rtol=1e-5)
+
+
+def test_every_parameter_of_the_dynamics_learns() -> None:
+    world = tiny_world()
+    world.config.condition_dropout = 0.5  # so that the placeholders take part
+    latents, prepared = batch(world, clips=8)
+    world.loss(latents, prepared, torch.Generator().manual_seed(0))["loss"].backward()
+    trained = {id(p) for p in world.dynamics_parameters()}
+    idle = [
+        name
+        for name, p in world.named_parameters()
+        if id(p) in trained and (p.grad is None or not p.grad.any()) and name != "embedding.bucket"
+    ]
+    assert not idle
+    assert all(p.grad is None for p in world.autoencoder.parameters())
+
+
+def test_latents_of_another_autoencoder_are_refused() -> None:
+    world = tiny_world()
+    with pytest.raises(ValueError, match=r"latents must be \[B, T \+ 1, 8, 2, 2\]"):
+        world.loss(torch.randn(1, 3, 16, 2, 2), world.conditions.prepare(tiny_actions(2)))
+
+
+# -- flow and noise ---------------------------------------------------------------------------------------------------
+
+
+def test_the_solver_undoes_the_path() -> None:
+    """The path is straight, so one step of Euler with the true velocity is exact, and so are four."""
+    data, noise = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    assert torch.equal(interpolate(data, noise, torch.tensor(0.0)), data)
+    assert torch.equal(interpolate(data, noise, torch.tensor(1.0)), noise)
+    for steps in (1, 4):
+        torch.testing.assert_close(solve(lambda x, t: velocity(data, noise), noise, steps), data)
+
+
+def test_the_solver_visits_linspace() -> None:
+    seen: list[float] = []
+    solve(lambda x, t: (seen.append(t[0].item()), torch.zeros_like(x))[1], torch.zeros(1, 1), 4)
+    assert seen == [1.0, 0.75, 0.5, 0.25]
+
+
+def test_timesteps_and_buckets_are_spread() -> None:
+    generator = torch.Generator().manual_seed(0)
+    t = sample_timesteps((4000,), FlowConfig(), generator, torch.zeros(()))
+    assert 0 < t.min() and t.max() < 1 and abs(t.mean() - 0.5) < 0.02 and abs(t.std() - 0.21) < 0.02
+    buckets = draw_buckets(1, 20_000, NoiseConfig(), generator, torch.zeros(()))
+    counts = torch.bincount(buckets[0], minlength=20)
+    assert len(counts) == 20 and counts.min() > 850
+
+
+def test_corruption_mixes_as_the_paper_says() -> None:
+    latents, config = torch.randn(1, 3, 2, 2, 2), NoiseConfig(num_buckets=3, max_sigma=0.5)
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(3))
+    out = corrupt(latents, torch.tensor([[0, 1, 2]]), config, torch.Generator().manual_seed(3))
+    for i, sigma in enumerate((0.0, 0.25, 0.5)):
+        torch.testing.assert_close(out[:, i], sigma * noise[:, i] + (1 - sigma) * latents[:, i])
+
+
+def test_patches_round_trip() -> None:
+    latents = torch.randn(2, 3, 4, 6, 8)
+    assert to_tokens(latents, 2).shape == (2, 3, 12, 16)
+    assert torch.equal(to_latents(to_tokens(latents, 2), 2, 6), latents)
+
+
+# -- checkpoints ------------------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_round_trips(tmp_path: Path) -> None:
+    world = tiny_world()
+    world.save_pretrained(tmp_path / "ck")
+    (tmp_path / "ck" / "README.md").write_text("mine")
+    world.save_pretrained(tmp_path / "ck")  # replaces itself, and leaves a README alone
+    assert (tmp_path / "ck" / "README.md").read_text() == "mine"
+    loaded = WorldModel.from_pretrained(tmp_path / "ck")
+    assert loaded.config == world.config
+    for name, value in world.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
+
+
+def test_half_precision_storage(tmp_path: Path) -> None:
+    world = tiny_world()
+    world.save_pretrained(tmp_path / "ck", dtype=torch.float16)
+    loaded = WorldModel.from_pretrained(tmp_path / "ck")
+    for name, value in world.state_dict().items():
+        assert loaded.state_dict()[name].dtype == torch.float32
+        torch.testing.assert_close(loaded.state_dict()[name], value, atol=2e-3, rtol=2e-3)
+
+
+def test_stock_transformers_loads_the_backbone(tmp_path: Path) -> None:
+    from transformers import Qwen2Model
+
+    world = tiny_world()
+    world.save_pretrained(tmp_path / "ck")
+    stock = Qwen2Model.from_pretrained(tmp_path / "ck" / "backbone")
+    for name, value in world.backbone.model.state_dict().items():
+        assert torch.equal(stock.state_dict()[name], value)
+
+
+def test_damaged_checkpoints_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "good"
+    tiny_world().save_pretrained(folder)
+    with pytest.raises(ValueError, match="did you mean .*good"):
+        WorldModel.from_pretrained(tmp_path / "goood")
+    weights = folder / "head" / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="head/model.safetensors is damaged"):
+        WorldModel.from_pretrained(folder)
+    weights.unlink()
+    with pytest.raises(ValueError, match="head has no"):
+        WorldModel.from_pretrained(folder)
+    weights.write_bytes(whole)
+    index = json.loads((folder / "model_index.json").read_text())
+    index["config"]["head"]["hidden_size"] = 64
+    (folder / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="do not fit the model: .*must be"):
+        WorldModel.from_pretrained(folder)
+    (folder / "model_index.json").write_text("{")
+    with pytest.raises(ValueError, match="model_index.json is damaged"):
+        WorldModel.from_pretrained(folder)
+    (folder / "model_index.json").unlink()
+    with pytest.raises(ValueError, match="half downloaded"):
+        WorldModel.from_pretrained(folder)
+
+
+def test_saving_never_replaces_what_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(ValueError, match="must be empty or a checkpoint"):
+        tiny_world().save_pretrained(tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+# -- configuration ----------------------------------------------------------------------------------------------------
+
+
+def test_config_is_defaults_then_yaml_then_arguments(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("model:\n  layout:\n    window_chunks: 5\n  backbone:\n    hidden_size: 128\n")
+    config = load_config([f"config={tmp_path / 'a.yaml'}", "model.backbone.hidden_size=64", "max_minutes=2"])
+    assert (config.model.layout.window_chunks, config.model.backbone.hidden_size, config.max_minutes) == (5, 64, 2.0)
+    assert config.model.layout.chunk_frames == Config().model.layout.chunk_frames
+    save_config(config, tmp_path / "b.yaml")
+    assert load_config([f"config={tmp_path / 'b.yaml'}"]) == config
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("model.backbone.hiden_size=64", "unknown key model.backbone.hiden_size, did you mean 'hidden_size'"),
+        ("stag=dynamics", "did you mean 'stage'"),
+        ("model.layout.window_chunks=many", "window_chunks"),
+        ("model.layout.window_chunks=0", "must be 1 or more"),
+        ("dynamics", "must be key=value"),
+        ("config=configs/nothing.yaml", "no config file"),
+    ],
+)
+def test_bad_settings_are_named(argument: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        load_config([argument])
+
+
+def test_the_stored_config_is_the_config() -> None:
+    world = tiny_world(chunk_frames=2)
+    assert from_dict(json.loads(json.dumps(world.config_dict())), WorldConfig) == world.config
+
+
+def test_a_picture_must_divide_into_tokens() -> None:
+    config = tiny_config()
+    config.frame.height = 20
+    with pytest.raises(ValueError, match="multiples of 8"):
+        WorldModel(config)
