@@ -13,7 +13,7 @@ import torch
 import torch.distributed
 from torch import Generator, Tensor, nn
 
-from worldmodel.autoencoder import Autoencoder, reconstruction_loss
+from worldmodel.autoencoder import Autoencoder, initialize_linear, reconstruction_loss
 from worldmodel.data.windows import FrameWindows, Shuffle
 from worldmodel.flow import draw_normal
 from worldmodel.frames import to_frames, to_model
@@ -22,6 +22,7 @@ from worldmodel.training.config import PhaseConfig
 from worldmodel.training.pictures import grid
 from worldmodel.training.run import Run
 
+PRINCIPAL_FRAMES = 768  # that principal components are taken over
 STATISTICS_FRAMES = 2048  # that the latents' mean and deviation are taken over
 STATISTICS_WINDOW = 8  # frames encoded together for it
 SAMPLE_FRAMES = 8
@@ -44,6 +45,10 @@ class AutoencoderStage:
         self.clips = run.clips()
         torch.manual_seed(config.seed)
         self.model: Autoencoder = Autoencoder(run.config.model.autoencoder)
+        if config.principal_start:
+            stills = FrameWindows(self.clips, 1, cache_bytes=0)
+            chosen = np.linspace(0, len(stills) - 1, PRINCIPAL_FRAMES).round().astype(int).tolist()
+            initialize_linear(self.model, to_model(stills.batch(chosen)[:, 0]))
         self.losses = config.reconstruction
         phases = {"spatial": config.spatial, "temporal": config.temporal, "joint": config.joint}
         self.phases: dict[str, PhaseConfig] = {name: phase for name, phase in phases.items() if self.trained(name)}

@@ -69,6 +69,7 @@ class TrainingConfig:
     num_starts: int = 4  # starting clips shipped in the exported world
     start_frames: int = 16  # frames of each
     reconstruction: ReconstructionLossConfig = field(default_factory=ReconstructionLossConfig)
+    principal_start: bool = False  # begin the autoencoder at the principal components of the clips' frames
     spatial: PhaseConfig = field(default_factory=lambda: PhaseConfig(share=0.6, frames=1))
     temporal: PhaseConfig = field(default_factory=lambda: PhaseConfig(share=0.15, frames=8))
     joint: PhaseConfig = field(default_factory=lambda: PhaseConfig(share=0.25, frames=8))
