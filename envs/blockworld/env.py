@@ -32,7 +32,7 @@ class BlockWorld(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
 
     `attack` breaks the block in the middle of the view, `use` places the block of the current `hotbar` slot against
     it, both within 4.5 blocks. With `instant_break` a block goes on the tick that `attack` goes down and every 5th
-    tick while it is held; otherwise the key must be held for the block's own time, while the block darkens.
+    tick while it is held; otherwise the key must be held for the block's own time, while cracks spread over it.
     `use` acts on the tick that it goes down and every 4th tick while it is held.
 
     The world wraps around every 512 blocks, so it has no edge; `info["position"]` does not wrap.
@@ -65,13 +65,16 @@ class BlockWorld(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         Raises:
             ValueError: For a value outside these bounds.
         """
-        height, width = (size, size) if isinstance(size, int) else size
-        if not (16 <= height <= 4096 and 16 <= width <= 4096):
+        sides = (size, size) if isinstance(size, int) else tuple(size)
+        if len(sides) != 2 or not all(isinstance(side, int) and 16 <= side <= 4096 for side in sides):
             raise ValueError(f"size must be (height, width) of 16 to 4096 pixels, got {size!r}")
+        height, width = sides
         if not 10.0 <= fov <= 150.0:
             raise ValueError(f"fov must be 10 to 150 degrees, got {fov!r}")
         if biome != MEADOW:
             mix_of(biome)  # refuses what it does not know
+        if world_seed is not None and not isinstance(world_seed, (int, np.integer)):
+            raise ValueError(f"world_seed must be a whole number or None, got {world_seed!r}")
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode must be 'rgb_array' or None, got {render_mode!r}")
         self.render_mode = render_mode
@@ -115,16 +118,20 @@ class BlockWorld(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         set_clouds(self._scene, terrain_seed)
         x, y, z = self._open_ground()
         if options.get("position") is not None:
-            x, y, z = (float(value) for value in options["position"])
-            if not (0 < y < 4 * HEIGHT and physics.is_free(self._grid.blocks, x, y, z, physics.TALL)):
-                raise ValueError(f"position must be above 0 and clear of blocks, got {[x, y, z]}")
-        yaw = float(self.np_random.uniform(-180.0, 180.0))
+            place = np.asarray(options["position"], np.float64)
+            if place.shape != (3,) or not np.isfinite(place).all() or not 0 < place[1] < 4 * HEIGHT:
+                raise ValueError(f"position must be finite [x, y, z] with 0 < y < {4 * HEIGHT}, got {place.tolist()}")
+            x, y, z = place.tolist()
+            if not physics.is_free(self._grid.blocks, x, y, z, physics.TALL_SNEAKING):
+                raise ValueError(f"position {[x, y, z]} is inside blocks, place the player where there is room")
+        drawn_yaw = float(self.np_random.uniform(-180.0, 180.0))
         self._body = physics.new_body(x, y, z)
-        self._yaw = float(yaw if options.get("yaw") is None else options["yaw"])
-        self._pitch = float(np.clip(options.get("pitch") or 0.0, -90.0, 90.0))
+        self._yaw = self._angle(options, "yaw", drawn_yaw, 360.0)
+        self._pitch = self._angle(options, "pitch", 0.0, 90.0)
         self._held, self._ticks, self._swing = IDS[HOTBAR[0]], 0, 0.0
         self._attack_ticks = self._use_ticks = 0
         self._target: tuple[int, int, int] | None = None
+        self._scene.progress = 0.0
         for _ in range(3):  # settle on the ground
             if options.get("position") is None:
                 physics.tick(self._grid.blocks, self._body, 0.0, 0, 0, False, False, False)
@@ -171,6 +178,13 @@ class BlockWorld(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         """The current frame, [H, W, 3] uint8."""
         return self._frame.copy() if self.render_mode == "rgb_array" else None
 
+    @staticmethod
+    def _angle(options: Mapping[str, Any], name: str, default: float, limit: float) -> float:
+        value = default if options.get(name) is None else float(options[name])
+        if not -limit <= value <= limit:
+            raise ValueError(f"{name} must be {-limit:g} to {limit:g} degrees, got {value}")
+        return value
+
     def _open_ground(self) -> tuple[float, float, float]:
         """A place on dry natural ground with nothing overhead and no step or plant right beside it."""
         ground = (IDS["grass"], IDS["sand"], IDS["snowy_grass"])
@@ -189,25 +203,25 @@ class BlockWorld(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         return float(body[physics.X]), float(body[physics.Y] + body[physics.EYE]), float(body[physics.Z])
 
     def _attack(self, held: bool) -> None:
+        """Breaks the block in view: at once and every ATTACK_EVERY ticks, or after its own time."""
+        self._scene.progress = 0.0
+        ticks, self._attack_ticks = self._attack_ticks, 0
+        last, self._target = self._target, None
         if not held:
-            self._attack_ticks, self._target = 0, None
             return
         found, x, y, z, _ = physics.look_at(self._grid.blocks, *self._eye(), self._yaw, self._pitch)
-        if not found:
-            self._target = None
-            self._attack_ticks = 0 if not self.instant_break else self._attack_ticks + 1
-            return
-        needed = int(BREAK_TICKS[self._grid.blocks[x & MASK, z & MASK, y]])
+        needed = int(BREAK_TICKS[self._grid.blocks[x & MASK, z & MASK, y]]) if found else UNBREAKABLE
         if self.instant_break:
-            ready = self._attack_ticks % ATTACK_EVERY == 0
-            self._attack_ticks += 1
-        else:
-            self._attack_ticks = self._attack_ticks + 1 if self._target == (x, y, z) else 1
-            self._target = (x, y, z)
-            ready = self._attack_ticks >= needed
-        if ready and needed < UNBREAKABLE:
-            self._set(x, y, z, 0)
-            self._target = None
+            self._attack_ticks = ticks + 1
+            if needed < UNBREAKABLE and ticks % ATTACK_EVERY == 0:
+                self._set(x, y, z, 0)
+        elif needed < UNBREAKABLE:
+            ticks = ticks + 1 if last == (x, y, z) else 1
+            if ticks >= needed:
+                self._set(x, y, z, 0)
+            else:
+                self._attack_ticks, self._target = ticks, (x, y, z)
+                self._scene.target, self._scene.progress = self._target, ticks / needed
 
     def _set(self, x: int, y: int, z: int, block: int) -> None:
         """Puts a block; a plant goes with the ground below it, and water beside a hole flows in."""

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from envs.blockworld.biomes import NUMBERS
 from envs.blockworld.blocks import IDS
 from envs.blockworld.grid import HEIGHT, MASK, SIZE
@@ -15,6 +17,12 @@ OAK_LOG, OAK_LEAVES, BIRCH_LOG, BIRCH_LEAVES = (
 SPRUCE_LOG, SPRUCE_LEAVES, CACTUS, SNOW = (IDS[name] for name in ("spruce_log", "spruce_leaves", "cactus", "snow"))
 POPPY, DANDELION, TALL_GRASS = IDS["poppy"], IDS["dandelion"], IDS["tall_grass"]
 CELL = 8
+
+TREES = np.array([[OAK_LOG, OAK_LEAVES], [BIRCH_LOG, BIRCH_LEAVES], [SPRUCE_LOG, SPRUCE_LEAVES]])
+"""[kinds, 2] the wood and the leaves of each kind of tree."""
+
+LAYERS = np.array([[2, 1], [2, 0], [1, 1], [1, 0]])
+"""[layers, 2] radius of a broad tree's layers of leaves from the lowest up, and whether they have corners."""
 
 
 @kernel
@@ -31,12 +39,12 @@ def _leaves(blocks: Any, x: int, y: int, z: int, radius: int, corners: bool, lea
 
 
 @kernel
-def _broadleaf(blocks: Any, x: int, y: int, z: int, trunk: int, log: int, leaves: int, full: bool) -> None:
+def _broadleaf(blocks: Any, x: int, y: int, z: int, trunk: int, kind: int) -> None:
     """A trunk with two wide layers of leaves and two narrow ones, as Minecraft's oaks have."""
-    _leaves(blocks, x, y + trunk - 1, z, 2, full, leaves)
-    _leaves(blocks, x, y + trunk, z, 2, not full, leaves)
-    _leaves(blocks, x, y + trunk + 1, z, 1, True, leaves)
-    _leaves(blocks, x, y + trunk + 2, z, 1, False, leaves)
+    log, leaves = int(TREES[kind, 0]), int(TREES[kind, 1])
+    for layer in range(4):
+        radius, corners = int(LAYERS[layer, 0]), LAYERS[layer, 1] != 0
+        _leaves(blocks, x, y + trunk - 1 + layer, z, radius, corners, leaves)
     for k in range(1, trunk + 1):
         blocks[x, z, y + k] = log
 
@@ -47,7 +55,7 @@ def _spruce(blocks: Any, x: int, y: int, z: int, trunk: int) -> None:
     for k in range(2, trunk + 1):
         left = trunk - k
         radius = min(2, 1 + left // 4) + (left % 2) - (1 if left < 2 else 0)
-        _leaves(blocks, x, y + k, z, radius, False, SPRUCE_LEAVES)
+        _leaves(blocks, x, y + k, z, radius, left < 0, int(TREES[2, 1]))
     for k in range(1, trunk):
         blocks[x, z, y + k] = SPRUCE_LOG
     blocks[x, z, min(y + trunk, HEIGHT - 1)] = SPRUCE_LEAVES
@@ -66,10 +74,8 @@ def place_trees(blocks: Any, heights: Any, kinds: Any, seed: int) -> None:
                 continue
             ground, more = blocks[x, z, y], hash3(i, 5, j, seed)
             if ground == GRASS and y + 10 < HEIGHT:
-                if noise2(x / 64, z / 64, SIZE // 64, seed + 60) > 0.25:
-                    _broadleaf(blocks, x, y, z, 5 + more % 2, BIRCH_LOG, BIRCH_LEAVES, False)
-                else:
-                    _broadleaf(blocks, x, y, z, 4 + more % 3, OAK_LOG, OAK_LEAVES, more % 2 == 0)
+                kind = int(noise2(x / 64, z / 64, SIZE // 64, seed + 60) > 0.25)  # oaks, with groves of birches
+                _broadleaf(blocks, x, y, z, 4 + kind + more % (3 - kind), kind)
             elif ground == SNOWY_GRASS and y + 11 < HEIGHT:
                 _spruce(blocks, x, y, z, 7 + more % 3)
             elif ground == SAND and NUMBERS[kinds[x, z], 4] == 0.0 and y > 24:

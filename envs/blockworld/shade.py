@@ -163,6 +163,8 @@ def surface(
         if part < 0.0:
             return STEM[0] * light, STEM[1] * light, STEM[2] * light, lit
         r, g, b = _texel(scene.textures, FACE_TEXTURE[block, 3], 0.5, 0.5, 4.0)
+        if part < 1.0:
+            light *= 0.72 + 0.45 * (hy - y)  # blades are darker towards the ground
         return r * light, g * light, b * light, lit
     nx, ny, nz = NORMALS[face]
     if face < 2:
@@ -181,7 +183,10 @@ def surface(
             if scene.cracks[int(v * 16.0), int(u * 16.0)] < scene.progress:
                 r, g, b = 0.35 * r, 0.35 * g, 0.35 * b
     ax, ay, az = x + nx, y + ny, z + nz
-    ambient = (1.0 - scene.sunlight) * AMBIENT[face] * _openness(tops, ax, ay, az)
+    openness = _openness(tops, ax, ay, az)
+    ambient = (1.0 - scene.sunlight) * AMBIENT[face] * openness
+    if scene.lamp > 0.0 and openness < 1.0:
+        ambient = max(ambient, AMBIENT[face] * scene.lamp * math.exp(-t / 9.0))
     ambient *= 1.0 - scene.occlusion * _occlusion(blocks, ax, ay, az, face, u, v)
     facing = nx * sx + ny * sy + nz * sz
     lit = 0

@@ -23,6 +23,7 @@ class Style(NamedTuple):
         clarity: Distance that one can see through water.
         contrast: Contrast of the textures.
         occlusion: Strength of ambient occlusion in corners.
+        lamp: Light that the player carries, seen where the sky is hidden.
         turf: Whether grass covers the whole sides of its blocks.
     """
 
@@ -42,6 +43,7 @@ class Style(NamedTuple):
     clarity: float = 14.0
     contrast: float = 1.0
     occlusion: float = 0.55
+    lamp: float = 0.8
     turf: bool = False
 
 
@@ -62,6 +64,7 @@ STYLES = {
         contrast=0.4,
         occlusion=0.35,
         sunlight=0.32,
+        lamp=0.0,
         turf=True,
     ),
 }

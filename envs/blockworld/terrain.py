@@ -52,7 +52,7 @@ def _shape_land(mix: Any, heights: Any, kinds: Any, seed: int) -> None:
                     ridges * max(0.0, 1.0 - 2.2 * abs(noise2(x / 64, z / 64, SIZE // 64, seed + 77))) * (0.6 + hills)
                 )
             lake = fractal2(x / 128, z / 128, SIZE // 128, 2, seed + 300)
-            level -= 30.0 * max(0.0, lake - 0.28)
+            level -= 26.0 * max(0.0, lake - 0.12)
             heights[x, z] = min(max(int(SEA_LEVEL + math.floor(max(level, -14.0) + 0.5)), 4), HEIGHT - 7)
 
 

@@ -206,8 +206,8 @@ def build_sprites() -> NDArray[np.float32]:
     """Cut-outs of plants.
 
     Returns:
-        [textures, 16, 16] float32: 0 where a plant's picture is empty, 1 for its bloom, -1 for its stem. Row 0 is
-        the top. Textures of cubes stay 0.
+        [textures, 16, 16] float32: 0 where a plant's picture is empty, 1 for its bloom, 0.5 for a blade, -1 for its
+        stem. Row 0 is the top. Textures of cubes stay 0.
     """
     sprites = np.zeros((len(TEXTURES), SIZE, SIZE), np.float32)
     for name in ("poppy", "dandelion"):
@@ -217,9 +217,9 @@ def build_sprites() -> NDArray[np.float32]:
         sprite[3:9, 5:11] = 1
         sprite[4:8, 4:12] = 1
     grass = sprites[TEXTURES.index("tall_grass")]
-    generator = np.random.default_rng(7)
-    for column in range(1, 15):
-        grass[int(generator.integers(2, 11)) :, column] = 1
+    for column, top, lean in ((1, 8, -1), (3, 4, 1), (5, 7, -1), (7, 2, 1), (9, 6, -1), (11, 3, 1), (13, 7, 1)):
+        grass[top:, column] = 0.5
+        grass[max(0, top - 2) : top + 2, column + lean] = 0.5
     return sprites
 
 
