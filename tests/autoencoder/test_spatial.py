@@ -117,6 +117,8 @@ def test_our_folder_is_read_by_the_public_class(tmp_path: Path) -> None:
     ours = Autoencoder.from_pretrained(_saved(public_model("f64"), tmp_path / "a"), temporal_stages=[])
     ours.save_pretrained(tmp_path / "b")
     public = diffusers.AutoencoderDC.from_pretrained(tmp_path / "b")
+    for tensor in public.state_dict(keep_vars=True).values():
+        tensor.data = tensor.data.clone()  # out of the mapped file, whose alignment may choose other kernels
     frames = torch.rand(2, 3, 64, 64) * 2 - 1
     with torch.no_grad():
         assert torch.equal(public.encode(frames).latent, ours.encoder(frames))

@@ -2,6 +2,7 @@
 
 from worldmodel.autoencoder.config import AutoencoderConfig
 from worldmodel.autoencoder.dcae import Autoencoder, AutoencoderCache
+from worldmodel.autoencoder.initialization import initialize_linear
 from worldmodel.autoencoder.losses import ReconstructionLossConfig, reconstruction_loss
 
 __all__ = [
@@ -9,5 +10,6 @@ __all__ = [
     "AutoencoderCache",
     "AutoencoderConfig",
     "ReconstructionLossConfig",
+    "initialize_linear",
     "reconstruction_loss",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 
 BLOCK_TYPES = ("ResBlock", "EfficientViTBlock")
 NORM_TYPES = ("rms_norm", "batch_norm", "none")
-ACTIVATIONS = ("silu", "swish", "relu", "gelu", "mish")
+ACTIVATIONS = ("silu", "swish", "relu", "gelu", "mish", "none")
 
 
 @dataclass
@@ -39,10 +39,11 @@ class AutoencoderConfig:
     decoder_in_shortcut: bool = True
     decoder_conv_act_fn: str = "relu"
     scaling_factor: float = 1.0
-    # AutoencoderDC's encoder always has rms_norm and silu; "none" leaves residual blocks without a norm, which is the
-    # fastest on a CPU.
+    # AutoencoderDC always has rms_norm and silu in the encoder, and rms_norm before the last convolution. "none" leaves
+    # norms out: a residual branch then begins at zero (see initialization.py).
     encoder_norm_types: list[str] = field(default_factory=lambda: ["rms_norm"] * 6)
     encoder_act_fns: list[str] = field(default_factory=lambda: ["silu"] * 6)
+    decoder_out_norm_type: str = "rms_norm"
     # Stages that look back in time, negative ones counted from the lowest resolution; [] is a picture autoencoder.
     temporal_stages: list[int] = field(default_factory=lambda: [-2, -1])
     # "stage": once, after a stage's blocks. "block": after every block of the stage, resampling blocks too.
@@ -93,6 +94,7 @@ class AutoencoderConfig:
                 )
         self._validate_shortcuts()
         self._among("decoder_conv_act_fn", ACTIVATIONS)
+        self._among("decoder_out_norm_type", NORM_TYPES)
         self._among("upsample_block_type", ("pixel_shuffle", "interpolate"))
         self._among("downsample_block_type", ("pixel_unshuffle", "conv", "Conv"))
         self._among("temporal_placement", ("stage", "block"))

@@ -16,8 +16,8 @@ from worldmodel.autoencoder.spatial import (
     DownBlock,
     EfficientViTBlock,
     ResBlock,
-    RMSNorm,
     UpBlock,
+    make_norm,
 )
 from worldmodel.autoencoder.temporal import StreamState, TemporalBlock
 
@@ -150,7 +150,7 @@ class Decoder(_Side):
                 blocks.insert(0, UpBlock(widths[stage + 1], widths[stage], interpolate))
             self.up_blocks.append(nn.Sequential(*blocks))
         last = widths[0] if self.layers[0] > 0 else widths[1]
-        self.norm_out = RMSNorm(last)
+        self.norm_out = make_norm(config.decoder_out_norm_type, last)
         self.conv_act = ACTIVATION_MODULES[config.decoder_conv_act_fn]()
         if self.layers[0] > 0:
             self.conv_out: nn.Module = nn.Conv2d(last, config.in_channels, 3, padding=1)

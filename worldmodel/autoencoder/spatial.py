@@ -18,6 +18,7 @@ ACTIVATION_MODULES: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
     "mish": nn.Mish,
+    "none": nn.Identity,
 }
 
 
