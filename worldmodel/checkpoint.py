@@ -34,9 +34,7 @@ WEIGHTS = "model.safetensors"
 FORMAT = 1
 
 
-def save(
-    world: WorldModel, folder: str | Path, starts: Sequence[Clip] = (), dtype: torch.dtype | None = None
-) -> None:
+def save(world: WorldModel, folder: str | Path, starts: Sequence[Clip] = (), dtype: torch.dtype | None = None) -> None:
     """Writes a checkpoint; the folder changes at once, when all is written.
 
     Args:
@@ -127,7 +125,7 @@ def resolve(folder_or_id: str | Path) -> Path:
         except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
             raise ValueError(f"no checkpoint {name!r}: neither a folder nor to be had from the hub: {error}") from error
     if folder.is_dir():
-        raise ValueError(f"{folder} must be a checkpoint, but has no {INDEX}: is it half downloaded, or another folder?")
+        raise ValueError(f"{folder} must be a checkpoint, but has no {INDEX}: is it half downloaded?")
     beside = [str(path.parent) for path in (folder.parent.glob(f"*/{INDEX}") if folder.parent.is_dir() else ())]
     raise ValueError(f"no checkpoint in {folder}{nearest(name, beside)}: `make train` makes one")
 

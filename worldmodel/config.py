@@ -1,6 +1,8 @@
 """A run's configuration: dataclasses, composed. defaults <- YAML <- key=value, and nothing else.
 
     config = load_config(["config=configs/blockworld.yaml", "stage=dynamics", "training.dynamics.batch_size=8"])
+
+Unknown keys are refused, with the nearest known one.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class Latency:
         self.parts["total"].append(sum(laps.values()))
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """Median and 95th percentile of each part, ms: {part: {"p50": ..., "p95": ...}}; empty before the first step."""
+        """Median and 95th percentile of each part in ms, {part: {"p50": …, "p95": …}}; empty before the first step."""
         return {
             part: {"p50": float(np.percentile(times, 50)), "p95": float(np.percentile(times, 95))}
             for part, times in self.parts.items()
@@ -74,7 +74,7 @@ class Session:
         self.world = world.eval()
         self.num_streams = num_streams
         self.latency = Latency()
-        self._options = {"guidance": guidance, "num_steps": num_steps}
+        self._guidance, self._num_steps = guidance, num_steps
         self._picture = None if reference is None else self._reference_tokens(reference)  # [1, N, D]
         generators = [Generator().manual_seed(seed + row) for row in range(num_streams)]
         self._streams = self._new_streams(generators)
@@ -199,9 +199,9 @@ class Session:
         picture = self._picture if picture is None else picture
         if picture is not None:
             picture = picture.repeat(len(generators), 1, 1)
-        return Streams(self.world, generators, reference=picture, **self._options)
+        return Streams(self.world, generators, self._guidance, self._num_steps, picture)
 
-    def _start(self, seed: int) -> tuple[np.ndarray, list[Mapping[str, Any]]]:
+    def _start(self, seed: int) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """A starting clip of the checkpoint: frames and the raw values between them."""
         starts = self.world.starts()
         if not starts:
