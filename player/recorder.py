@@ -21,7 +21,8 @@ from PIL import Image
 
 from player.scripts import Action, plain
 
-FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}  # readable up to the last second, if cut short
+# Readable up to the last second or two, if cut short.
+FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
 QUALITY = {"crf": "16", "preset": "veryfast"}
 
 

@@ -136,7 +136,7 @@ class Window:
         elif event.type == pygame.MOUSEMOTION and self.grabbed:
             self._controls.move(*event.rel)
         elif event.type == pygame.WINDOWFOCUSLOST:
-            self._grab(False)
+            self._controls.clear()  # the mouse is given back, and taken again with the focus, by SDL itself
 
     def _key_down(self, key: int, alt: bool) -> None:
         if alt:  # the window manager's own keys, Alt+Tab above all
