@@ -107,7 +107,10 @@ def shard_path(out: Path, shard: int) -> Path:
 
 def record_shard(recording: Recording, out: Path, shard: int) -> int:
     """Records one shard, which appears when it is whole, and returns how many clips it holds."""
-    env = gymnasium.make(recording.world, **recording.world_kwargs)
+    try:
+        env = gymnasium.make(recording.world, **recording.world_kwargs)
+    except (TypeError, ModuleNotFoundError, gymnasium.error.Error) as error:
+        raise ValueError(f"world {recording.world} with {recording.world_kwargs} cannot be made: {error}") from error
     try:
         conditions = env_conditions(env)
         with ClipWriter(shard_path(out, shard), conditions) as writer:
@@ -190,13 +193,14 @@ def _small_numbers(infos: list[dict[str, Any]]) -> dict[str, list[Any]]:
 def _claim(recording: Recording, out: Path) -> None:
     path = out / "recording.json"
     wanted = json.loads(json.dumps(asdict(recording)))
-    if path.exists():
+    started = any(out.glob("*.tar"))
+    if started and path.exists():
         present = json.loads(path.read_text())
         differing = [key for key in wanted if present.get(key) != wanted[key]]
         if differing:
             what = "; ".join(f"{key} is {present.get(key)} there, {wanted[key]} asked for" for key in differing)
             raise ValueError(f"{out} holds another recording: {what}. Choose another --out, or delete it")
-    elif any(out.glob("*.tar")):
+    elif started:
         raise ValueError(f"{out} holds shards but no recording.json: choose another --out")
     else:
         temporary = path.with_name("recording.json.tmp")
@@ -279,7 +283,7 @@ def main(argv: list[str] | None = None) -> int:
     fields = {key: value for key, value in vars(arguments).items() if key not in ("out", "workers")}
     try:
         count = record(Recording(**fields), arguments.out, arguments.workers)
-    except (ValueError, gymnasium.error.Error) as error:
+    except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

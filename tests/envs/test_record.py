@@ -1,0 +1,227 @@
+"""Recording: aligned, resumable to the byte, and clear about what it cannot do."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import envs.record
+from envs.record import Recording, main, parse_arguments, record
+from worldmodel.data.clips import ClipSet
+
+ROOT = Path(__file__).parents[2]
+FAKE = "tests.envs.fake_world:Fake-v0"
+
+
+def recording(**changes: object) -> Recording:
+    fields = {"world": FAKE, "world_kwargs": {}, "clips": 5, "frames": 12, "seed": 3, "clips_per_shard": 2}
+    return Recording(**{**fields, "explorer": "mix", **changes})  # type: ignore[arg-type]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".tar"}
+
+
+def test_the_action_at_t_leads_to_frame_t_plus_1(tmp_path: Path) -> None:
+    assert record(recording(frames=200, clips=2), tmp_path, progress=False) == 2
+    for clip in ClipSet(tmp_path):
+        assert clip.frames.shape == (200, 16, 16, 3)
+        forward = np.array([action["keyboard"]["forward"] for action in clip.actions()])
+        yaw = np.array([action["camera"][1] for action in clip.actions()])
+        red, green = clip.frames[:, 8, 8, 0].astype(int), clip.frames[:, 8, 8, 1].astype(int)
+        assert len(forward) == 199 and 0 < forward.sum() < 199
+        np.testing.assert_array_equal(red[1:] > 125, forward == 1)
+        assert np.abs(green[1:] - (128 + 5 * yaw)).max() < 8
+        assert (red[:-1] > 125).tolist() != (forward == 1).tolist()  # a step earlier it is not so
+        assert np.array(clip.meta["info"]["position"]).shape == (200, 3) and "note" not in clip.meta["info"]
+
+
+def test_what_is_written_beside_the_frames(tmp_path: Path) -> None:
+    record(recording(world_kwargs={"size": 32}), tmp_path, progress=False)
+    clips = ClipSet(tmp_path)
+    assert [clips.meta(index)["seed"] for index in range(5)] == [3, 4, 5, 6, 7]
+    assert len({int(clips.frames(index)[0, 0, 0, 2]) for index in range(5)}) > 2  # the seeds made other worlds
+    meta = clips.meta(0)
+    assert (meta["fps"], meta["size"], meta["frames"]) == (20, [32, 32], 12)
+    assert (meta["world"], meta["world_kwargs"], meta["explorer"]) == (FAKE, {"size": 32}, "mix")
+    assert sorted(path.name for path in clips.shards) == [f"shard-{shard:06d}.tar" for shard in range(3)]
+
+
+def test_a_shard_depends_on_its_seeds_alone(tmp_path: Path) -> None:
+    record(recording(), tmp_path / "one", progress=False)
+    for shard in (2, 0):  # in any order, in a process that has done other things
+        envs.record.record_shard(recording(), tmp_path / "other", shard)
+    one, other = contents(tmp_path / "one"), contents(tmp_path / "other")
+    assert len(other) == 2 and all(one[name] == data for name, data in other.items())
+
+
+def test_a_killed_run_is_continued_to_the_same_bytes(tmp_path: Path) -> None:
+    slow = recording(clips=12, clips_per_shard=1, world_kwargs={"delay": 0.03})
+    arguments = ["--world", FAKE, "--clips", "12", "--frames", "12", "--seed", "3", "--clips-per-shard", "1"]
+    arguments += ["--world-kwargs", "delay=0.03", "--workers", "2", "--out", str(tmp_path / "killed")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "envs.record", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 240
+        while not list((tmp_path / "killed").glob("*.tar")):
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.02)
+    finally:
+        process.kill()  # the parent alone: its workers must notice
+        process.wait()
+    while _group_lives(process.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    done = contents(tmp_path / "killed")
+    assert 0 < len(done) < 12
+    assert len(ClipSet(tmp_path / "killed")) == len(done)  # none is half written
+
+    assert record(slow, tmp_path / "killed", progress=False) == 12 - len(done)
+    record(slow, tmp_path / "whole", progress=False)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    assert len(contents(tmp_path / "whole")) == 12
+    assert not list((tmp_path / "killed").glob("*.tmp"))
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_interrupted_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    recorded = []
+    whole = envs.record.record_clip
+
+    def interrupted(*arguments: object) -> object:
+        recorded.append(1)
+        if len(recorded) == 4:
+            raise KeyboardInterrupt
+        return whole(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(envs.record, "record_clip", interrupted)
+    arguments = ["--world", FAKE, "--clips", "5", "--frames", "12", "--clips-per-shard", "2", "--workers", "1"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 130
+    assert "run the same command again" in capsys.readouterr().err
+    assert list(contents(tmp_path)) == ["shard-000000.tar"] and not list(tmp_path.glob("*.tmp"))
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    assert len(ClipSet(tmp_path)) == 5 and "3 of them recorded now" in capsys.readouterr().out
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    assert "0 of them recorded now" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"clips": 6}, "clips is 5 there, 6 asked for"),
+        ({"seed": 0}, "seed is 3 there, 0 asked for"),
+        ({"world_kwargs": {"size": 32}}, "world_kwargs is {} there, {'size': 32} asked for"),
+        ({"explorer": "walk"}, "explorer is mix there, walk asked for"),
+    ],
+)
+def test_another_recording_is_refused(tmp_path: Path, changes: dict, words: str) -> None:
+    record(recording(), tmp_path, progress=False)
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=words):
+        record(recording(**changes), tmp_path, progress=False)
+    assert contents(tmp_path) == before
+
+
+def test_foreign_shards_and_a_second_run_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shard-000000.tar").write_bytes(b"")
+    with pytest.raises(ValueError, match="shards but no recording.json"):
+        record(recording(), tmp_path, progress=False)
+
+    def again(*_: object) -> None:
+        record(recording(), tmp_path / "new", progress=False)
+
+    monkeypatch.setattr(envs.record, "record_clip", again)
+    with pytest.raises(ValueError, match="another run is recording into"):
+        record(recording(), tmp_path / "new", progress=False)
+
+
+def test_a_world_that_ends_gives_shorter_clips(tmp_path: Path) -> None:
+    record(recording(world_kwargs={"ends_after": 4}), tmp_path, progress=False)
+    clips = ClipSet(tmp_path)
+    assert [clips.num_frames(index) for index in range(5)] == [5] * 5
+    assert len(clips[0].actions()) == 4
+
+
+def test_a_world_with_other_keys(tmp_path: Path) -> None:
+    record(recording(world_kwargs={"keys": ["up", "forward"]}), tmp_path / "told", progress=False)
+    assert list(ClipSet(tmp_path / "told")[0].actions()[0]["keyboard"]) == ["up", "forward"]
+    with pytest.raises(ValueError, match="space of 'keyboard' must be .*condition_configs"):
+        record(recording(world_kwargs={"keys": ["up"], "told": False}), tmp_path / "untold", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--world", "CartPole-v1"], "observation must be a frame"),
+        (["--world", "worldmodel/BlokWorld-v0"], "Did you mean: `BlockWorld`"),
+        (["--world", "nowhere:Fake-v0"], "No module named 'nowhere'"),
+        (["--world", FAKE, "--world-kwargs", "sise=3"], "unexpected keyword argument 'sise'"),
+    ],
+)
+def test_what_cannot_be_recorded_is_said(
+    tmp_path: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*options, "--clips", "1", "--frames", "4", "--out", str(tmp_path), "--workers", "1"]) == 1
+    assert words in capsys.readouterr().err
+    assert record(recording(), tmp_path, progress=False) == 5  # a failed start does not claim the folder
+
+
+def test_world_kwargs_have_types() -> None:
+    arguments = parse_arguments(
+        ["--clips", "1", "--out", "x", "--world-kwargs", "size=128 biome=meadow fov=70.5 depth=true", "box=[1,2]"]
+    )
+    wanted = {"size": 128, "biome": "meadow", "fov": 70.5, "depth": True, "box": [1, 2]}
+    assert arguments.world_kwargs == wanted
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--frames", "1"], "--frames must be at least 2"),
+        (["--clips", "0"], "must be at least 1"),
+        (["--world-kwargs", "size"], "KEY=VALUE, got 'size'"),
+        (["--explorer", "wander"], "invalid choice"),
+    ],
+)
+def test_bad_options_are_named(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_arguments(["--clips", "1", "--out", "x", *arguments])
+    assert words in capsys.readouterr().err
+
+
+def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_arguments(["--help"])
+    text = capsys.readouterr().out
+    for option in ("world", "clips", "frames", "out", "seed", "workers", "clips-per-shard", "world-kwargs", "explorer"):
+        assert f"--{option}" in text
+    assert "run the same command again" in " ".join(text.split())
+
+
+def test_blockworld(tmp_path: Path) -> None:
+    world = {"world": "worldmodel/BlockWorld-v0", "world_kwargs": {"size": 32, "biome": "meadow"}}
+    record(recording(**world, clips=1, frames=30), tmp_path / "one", progress=False)
+    record(recording(**world, clips=1, frames=30), tmp_path / "other", progress=False)
+    assert contents(tmp_path / "one") == contents(tmp_path / "other")
+    (clip,) = ClipSet(tmp_path / "one")
+    assert clip.frames.shape == (30, 32, 32, 3) and clip.frames.std() > 10
+    assert len(clip.meta["info"]["yaw"]) == 30
+    turned = np.diff(clip.meta["info"]["yaw"])
+    yaw = [float(action["camera"][1]) for action in clip.actions()]
+    np.testing.assert_allclose((turned - yaw + 180) % 360, 180, atol=1e-3)
