@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -59,6 +60,13 @@ def write_config(path: Path, clips: Path, **training: object) -> Path:
     }
     OmegaConf.save(OmegaConf.create(values), path)
     return path
+
+
+def losses(folder: Path) -> list[float]:
+    """The loss of every step that a stage's metrics.jsonl holds, in order; each step once."""
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records] == list(range(1, len(records) + 1))
+    return [record["loss"] for record in records]
 
 
 def command(*arguments: str, processes: int = 1) -> list[str]:

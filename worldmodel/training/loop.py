@@ -189,7 +189,7 @@ class Trainer:
                 ema.update(self.progress.phase_step)
                 self.progress.phase_step += 1
                 self.progress.step += 1
-                self.progress.seconds = elapsed
+                self.progress.seconds = time.monotonic() - begun
                 window.add(phase.batch_size * phase.frames)
 
                 if self.progress.phase_step % self.config.log_every_steps == 0:
@@ -202,7 +202,6 @@ class Trainer:
                     self._sample(name, ema)
                     sampled = time.monotonic()
             pending.cancel()
-        self.progress.seconds = elapsed
         save()
         if self.report is not None:
             self.report.end_line()

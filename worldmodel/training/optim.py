@@ -80,9 +80,9 @@ def build_optimizers(
     elif matrices:
         views = []
         for parameter in matrices.values():
-            view = nn.Parameter(parameter.detach().flatten(1))
-            assert parameter.grad is not None and view.data_ptr() == parameter.data_ptr()
-            view.grad = parameter.grad.flatten(1)
+            view = nn.Parameter(parameter.detach().view(parameter.shape[0], -1))
+            assert parameter.grad is not None
+            view.grad = parameter.grad.view(parameter.shape[0], -1)
             views.append(view)
         optimizers.append(
             torch.optim.Muon(
