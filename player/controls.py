@@ -26,6 +26,7 @@ ARROWS = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}  # pi
 
 DEGREES_PER_PIXEL = 0.15
 DEGREES_PER_ARROW = 4.0  # in a step, while the arrow key is held
+MAX_TURN = 15.0  # degrees in a step, as much as recorded players turn; a faster move of the hand takes more steps
 
 
 class Controls:
@@ -42,10 +43,10 @@ class Controls:
         camera = space.spaces.get("camera")
         self.keys = frozenset(keyboard.spaces) if isinstance(keyboard, spaces.Dict) else frozenset()
         self.active: frozenset[str] = frozenset()
-        self._turn_limit = float(camera.high.min()) if isinstance(camera, spaces.Box) else 0.0
+        self._looks = isinstance(camera, spaces.Box)
         self._held: set[str | int] = set()
         self._pressed: set[str | int] = set()  # since the last read, let go of or not
-        self._pixels = [0.0, 0.0]
+        self._turn = [0.0, 0.0]  # pitch and yaw that the mouse asked for and no step has made yet
 
     def press(self, key: str | int) -> None:
         """A key, by its name, or a mouse button, by its number, goes down."""
@@ -58,14 +59,14 @@ class Controls:
 
     def move(self, dx: float, dy: float) -> None:
         """The mouse moved by so many pixels, to the right and downwards."""
-        self._pixels[0] += dx
-        self._pixels[1] += dy
+        self._turn[0] += dy * DEGREES_PER_PIXEL
+        self._turn[1] += dx * DEGREES_PER_PIXEL
 
     def clear(self) -> None:
         """Lets go of everything, as when the window loses the focus."""
         self._held.clear()
         self._pressed.clear()
-        self._pixels = [0.0, 0.0]
+        self._turn = [0.0, 0.0]
 
     def read(self) -> dict[str, Any]:
         """The action of this step: every key that was down at any moment since the last read, and the turn.
@@ -79,13 +80,11 @@ class Controls:
         action: dict[str, Any] = {}
         if self.keys:
             action["keyboard"] = dict.fromkeys(sorted(self.active), 1)
-        if self._turn_limit:
-            pitch, yaw = self._pixels[1] * DEGREES_PER_PIXEL, self._pixels[0] * DEGREES_PER_PIXEL
+        if self._looks:
             for key in down & ARROWS.keys():
-                pitch += ARROWS[str(key)][0] * DEGREES_PER_ARROW
-                yaw += ARROWS[str(key)][1] * DEGREES_PER_ARROW
-            limit = self._turn_limit
-            action["camera"] = [max(-limit, min(limit, pitch)), max(-limit, min(limit, yaw))]
+                for axis, sign in enumerate(ARROWS[str(key)]):
+                    self._turn[axis] += sign * DEGREES_PER_ARROW
+            action["camera"] = [max(-MAX_TURN, min(MAX_TURN, angle)) for angle in self._turn]
+            self._turn = [angle - made for angle, made in zip(self._turn, action["camera"], strict=True)]
         self._pressed.clear()
-        self._pixels = [0.0, 0.0]
         return action

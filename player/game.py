@@ -1,8 +1,8 @@
 """What is being played: a generated world, the rendered one it was learned from, or both, at one place.
 
 The two are kept at the same place by the actions alone. Everything done since the start is remembered; when the
-rendered world is wanted, it is put where the starting clip was recorded and does what the player did. When the
-generated world is wanted back, it starts from the rendered frames seen last.
+rendered world is wanted, it begins where the starting clip was recorded, by its seed, and does what was done there and
+what the player did since. When the generated world is wanted back, it starts from the rendered frames seen last.
 
 Shapes: T frames, H W pixels.
 """
@@ -207,7 +207,7 @@ class Game:
             return
         assert self.generated is not None and self._start is not None
         meta = self.generated.get_wrapper_attr("starts")[self._start].meta
-        if "world" not in meta:
+        if not {"world", "world_kwargs", "seed"} <= meta.keys():
             raise WorldError("this checkpoint's starting clips do not say which world they were recorded in")
         made_from = (meta["world"], repr(sorted(meta["world_kwargs"].items())))
         if made_from != self._made_from:
@@ -217,8 +217,7 @@ class Game:
             self._made_from = made_from
             self._check_pair()
         assert self.rendered is not None
-        place = {name: meta[name] for name in ("position", "yaw", "pitch") if name in meta}
-        self._frames["rendered"], _ = self.rendered.reset(seed=meta["seed"], options=place or None)
+        self._frames["rendered"], _ = self.rendered.reset(seed=meta["seed"])
         self._seen.append(self._frames["rendered"])
         self._placed = True
 

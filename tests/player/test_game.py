@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from envs.record import Recording, env_conditions, record_clip
 from player.game import CONTEXT, Game
 from player.worlds import World, WorldError, open_world, parse_kwargs
 from tests.player.conftest import PATCH, START_ACTIONS, place
+from tests.tiny import SIZE, tiny_world
 
 FORWARD = {"keyboard": {"forward": 1}, "camera": [0.0, 0.0]}
 TURN = {"keyboard": {}, "camera": [0.0, 10.0]}
@@ -55,6 +58,21 @@ def test_swapped_for_the_rendered_world_one_stands_where_ones_actions_led(game: 
     assert (game.shown, place(game.picture)) == ("rendered", (START_ACTIONS + 2, START_ACTIONS + 10, 0))
     game.step(FORWARD)
     assert place(game.picture) == (START_ACTIONS + 3, START_ACTIONS + 10, 0)
+
+
+def test_a_recorded_start_is_found_again_to_the_pixel(tmp_path: Path) -> None:
+    size = {"size": SIZE, "biome": "meadow"}
+    world = open_world("worldmodel/BlockWorld-v0", size)
+    recording = Recording("worldmodel/BlockWorld-v0", size, 1, 24, 5, 1, "mix")
+    clip = record_clip(world, recording, 0, env_conditions(world))
+    tiny_world().save_pretrained(tmp_path / "tiny", starts=[clip])
+    game = Game(open_world("worldmodel/Generated-v0", {"checkpoint": str(tmp_path / "tiny")}))
+    game.swap()
+    game.catch_up()
+    assert (game.picture == clip.frames[-1]).all()
+    action = {"keyboard": {"forward": 1, "jump": 1}, "camera": [3.0, -7.0]}
+    game.step(action)
+    assert (game.picture == world.step(action)[0]).all()
 
 
 def test_catching_up_can_be_done_in_parts(game: Game) -> None:
