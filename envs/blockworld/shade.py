@@ -47,9 +47,10 @@ def heavens(
     dx: float,
     dy: float,
     dz: float,
-) -> tuple[float, float, float]:
-    """Sky with sun and clouds."""
+) -> tuple[float, float, float, int]:
+    """Sky with sun and clouds; the last value tells the inside of a sharp-edged cloud or of the sun from the rest."""
     r, g, b = sky(scene, dx, dy, dz)
+    part = 0
     sx, sy, sz = scene.sun[0], scene.sun[1], scene.sun[2]
     toward = dx * sx + dy * sy + dz * sz
     if toward > 0.9:
@@ -58,15 +59,16 @@ def heavens(
         across = (dx * sz - dz * sx) / flat
         along = (dy - toward * sy) / flat
         if max(abs(across), abs(along)) < 0.085:
-            return 1.0, 0.98, 0.86
+            return 1.0, 0.98, 0.86, 2
         r, g, b = r + glow * (1.0 - r), g + glow * (0.96 - g), b + glow * 0.6 * (0.9 - b)
     if dy > 0.02 and oy < scene.cloud_height:
         reach = (scene.cloud_height - oy) / dy
         fade = 1.0 - reach / 330.0
         if fade > 0.0:
             cover = _cloud(scene, ox + dx * reach + scene.drift, oz + dz * reach) * min(1.0, 2.0 * fade)
+            part = 1 if scene.cloud_soft == 0.0 and cover > 0.0 else 0
             r, g, b = r + (0.98 - r) * cover, g + (0.985 - g) * cover, b + (1.0 - b) * cover
-    return r, g, b
+    return r, g, b, part
 
 
 @kernel
@@ -216,15 +218,14 @@ def colour_of_ray(
     """
     t, x, y, z, face, block, part, wet, wave = trace(grid, ox, oy, oz, dx, dy, dz, scene.far)
     fog_r, fog_g, fog_b = sky(scene, dx, dy, dz)
-    key = 0
     if face == NOTHING:
-        r, g, b = heavens(scene, ox, oy, oz, dx, dy, dz)
+        r, g, b, key = heavens(scene, ox, oy, oz, dx, dy, dz)
     else:
         r, g, b, lit = surface(grid, scene, pixel, ox, oy, oz, dx, dy, dz, t, x, y, z, face, block, part)
         plane = x if face < 2 else y if face < 4 else z
         if face == SPRITE_FACE:
             plane = x + 37 * z + (1000 if part > 0.0 else 0)
-        key = 1 + lit + 2 * face + 16 * block + 1024 * (plane + 4096)
+        key = 4 + lit + 2 * face + 32 * block + 2048 * (plane + 4096)
         fog = min(max((t - scene.fog_start) / (scene.far - scene.fog_start), 0.0), 1.0)
         fog *= fog * (3.0 - 2.0 * fog)
         if wave < 0.0:
