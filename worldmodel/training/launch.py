@@ -26,11 +26,13 @@ class Interrupted(SystemExit):
 class StopSignal:
     """Notes SIGINT and SIGTERM so that the step in flight can be finished; a second one stops at once.
 
-    Used as a context manager; elsewhere than on the main thread it notes nothing.
+    `accelerate launch`, when it starts a single process, does not pass SIGTERM on; its end is taken for one.
+    Used as a context manager; elsewhere than on the main thread it notes no signals.
     """
 
     def __init__(self) -> None:
-        self.number = 0
+        self._noted = 0
+        self._launcher = os.getppid() if "ACCELERATE_MIXED_PRECISION" in os.environ else None
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopSignal:
@@ -43,10 +45,17 @@ class StopSignal:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
+    @property
+    def number(self) -> int:
+        """The signal that asks to stop, or 0."""
+        if self._launcher is not None and os.getppid() != self._launcher:
+            return signal.SIGTERM
+        return self._noted
+
     def _note(self, number: int, _: FrameType | None) -> None:
-        if self.number:
+        if self._noted:
             raise Interrupted(128 + number)
-        self.number = number
+        self._noted = number
 
 
 def start(config: TrainingConfig) -> Accelerator:

@@ -104,7 +104,8 @@ class Trainer:
                 self.stage.model.eval()
                 self.stage.export(self.folder / "export")
                 self._note_export()
-                print(f"{self.stage.name}: wrote {self.folder / 'export'}", flush=True)
+                written = sum(file.stat().st_size for file in (self.folder / "export").rglob("*") if file.is_file())
+                print(f"{self.stage.name}: wrote {self.folder / 'export'}, {written / 1e6:.1f} MB", flush=True)
             self.accelerator.wait_for_everyone()
         finally:
             if self.report is not None:
