@@ -48,6 +48,7 @@ def write_config(path: Path, clips: Path, **training: object) -> Path:
         "data": {"clips": str(clips)},
         "training": {
             "log_every_steps": 1,
+            "precision": "fp32",  # so that losses can be compared to the last digits on any processor
             "threads": 1,
             "num_starts": 2,
             "start_frames": 4,

@@ -58,6 +58,14 @@ class StopSignal:
         self._noted = number
 
 
+def cpu_multiplies_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 itself, which about doubles the speed of training; else it is slower."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.12
+        return False
+    found = torch.cpu.get_capabilities()
+    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
 def start(config: TrainingConfig) -> Accelerator:
     """Joins the processes that the launcher started.
 
@@ -74,7 +82,7 @@ def start(config: TrainingConfig) -> Accelerator:
     precision = config.precision
     if precision == "auto":
         on_cuda = torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "false").lower() != "true"
-        precision = "bf16" if on_cuda else "fp32"
+        precision = "bf16" if on_cuda or cpu_multiplies_bf16() else "fp32"
     accelerator = Accelerator(mixed_precision="bf16" if precision == "bf16" else "no")
     count = accelerator.num_processes
     # With --cpu, `accelerate launch --num_processes N` announces N processes by MASTER_ADDR and then starts one.
