@@ -149,7 +149,7 @@ def open_window(args: argparse.Namespace) -> Window | None:
     from player.window import NoDisplayError, Window
 
     try:
-        return Window(args.scale)
+        return Window(args.scale, worlds=2 if args.side_by_side else 1)
     except NoDisplayError as reason:
         print(f"No display ({reason}): playing a scripted walk without one.", file=sys.stderr)
         return None

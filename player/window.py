@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+os.environ.setdefault("SDL_VIDEO_CENTERED", "1")
 
 import numpy as np
 import pygame
@@ -32,11 +33,12 @@ class NoDisplayError(RuntimeError):
 class Window:
     """A window on a game."""
 
-    def __init__(self, scale: int | None = None) -> None:
+    def __init__(self, scale: int | None = None, worlds: int = 1) -> None:
         """Opens the window, before there is anything to show in it.
 
         Args:
             scale: window pixels for a frame's pixel; the most that fits the screen well by default.
+            worlds: how many worlds there will be beside each other.
 
         Raises:
             NoDisplayError: if there is no display.
@@ -58,7 +60,7 @@ class Window:
         self.paused = False
         self.grabbed = False
         self.show_hud = True
-        self._resize(128, 128)
+        self._resize(128, 128 * worlds)
         self.say("making the world …")
 
     def say(self, text: str) -> None:
@@ -202,7 +204,7 @@ class Window:
         self._surface.fill((0, 0, 0))
         whole = tiles[0].unionall(tiles[1:])
         source = pygame.image.frombuffer(np.ascontiguousarray(picture).tobytes(), picture.shape[1::-1], "RGB")
-        self._surface.blit(enlarge(source, whole.size), whole)
+        self._surface.blit(pygame.transform.scale(source, whole.size), whole)
         if self.show_hud:
             self._hud.draw(self._surface, self._status(), tiles)
         pygame.display.flip()
@@ -257,13 +259,6 @@ class Window:
             banner=banner,
             help=self.paused or not self.grabbed,
         )
-
-
-def enlarge(source: pygame.Surface, size: tuple[int, int]) -> pygame.Surface:
-    """Scales a frame up: by whole numbers as it is, then smoothly the rest of the way, so that edges stay sharp."""
-    times = max(1, -(-size[0] // source.get_width()))
-    sharp = pygame.transform.scale(source, (source.get_width() * times, source.get_height() * times))
-    return sharp if sharp.get_size() == size else pygame.transform.smoothscale(sharp, size)
 
 
 def missing_display() -> str | None:
