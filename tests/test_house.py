@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ["conditions", "worldmodel", "envs", "player", "benchmarks"]
 FILES = sorted([*(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")), *ROOT.glob("*.py")])
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))  # below it lie other programs' own, as accelerate's
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 

@@ -33,6 +33,7 @@ class Config:
 
     stage: str = "autoencoder"  # autoencoder | latents | dynamics
     run: str = "runs/blockworld"  # the folder that the run lives in
+    initial: str | None = None  # a checkpoint to begin from, e.g. of worldmodel.assemble; random weights by default
     max_minutes: float | None = None  # the stage ends after so many minutes of training, resumed ones counted
     model: WorldConfig = field(default_factory=WorldConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -63,7 +64,8 @@ def load_config(arguments: Sequence[str] = ()) -> Config:
     schema = OmegaConf.structured(Config)
     merged = schema
     for name in files:
-        merged = _merge(merged, read_yaml(name), name)
+        values = read_yaml(name)
+        merged = _merge(_without_defaults(merged, values), values, name)
     for setting in settings:
         merged = _merge(merged, OmegaConf.from_dotlist([setting]), setting)
     return _to_object(merged)
@@ -75,7 +77,8 @@ def from_dict(values: dict[str, Any], schema: type) -> Any:
     Raises:
         ValueError: as `load_config`.
     """
-    return _to_object(_merge(OmegaConf.structured(schema), OmegaConf.create(values), schema.__name__))
+    given = OmegaConf.create(values)
+    return _to_object(_merge(_without_defaults(OmegaConf.structured(schema), given), given, schema.__name__))
 
 
 def save_config(config: Config, path: str | Path) -> None:
@@ -117,6 +120,19 @@ def _merge(schema: Any, values: Any, source: str) -> Any:
     except OmegaConfBaseException as error:
         reason = str(error.msg or error).split("\n")[0]
         raise ValueError(f"{source}: {getattr(error, 'full_key', None) or ''}: {reason}") from error
+
+
+def _without_defaults(schema: Any, values: Any) -> Any:
+    """The schema without the defaults of each free mapping (model.conditions) that `values` gives: they replace them."""
+    if OmegaConf.is_dict(schema) and OmegaConf.is_dict(values):
+        for key in values:
+            node = cast(Any, schema)._get_node(key) if key in schema else None
+            if node is not None and OmegaConf.is_dict(node) and not node._is_none():
+                if OmegaConf.get_type(node) is dict:
+                    schema[key] = {}
+                else:
+                    _without_defaults(node, values[key])
+    return schema
 
 
 def _check_keys(schema: Any, values: Any, source: str, prefix: str) -> None:

@@ -14,14 +14,15 @@ from torch.nn import functional
 
 from worldmodel.flow import timestep_features
 
-HEADS = ("dit", "mlp")
+HEADS = ("dit", "dit_cross", "mlp")
 
 
 @dataclass
 class HeadConfig:
     """Which velocity network, and its size (MIDAS, section 3.4: PixArt-alpha's blocks without cross-attention)."""
 
-    kind: str = "dit"  # dit: tokens of a frame attend to each other | mlp: each token for itself
+    # dit: tokens of a frame attend to each other | dit_cross: and to the frame's hidden states | mlp: each for itself
+    kind: str = "dit"
     hidden_size: int = 256
     num_layers: int = 3
     num_attention_heads: int = 4
@@ -59,22 +60,42 @@ class SelfAttention(nn.Module):
         return self.proj(out.transpose(1, 2).reshape(batch, tokens, width))
 
 
+class CrossAttention(nn.Module):
+    """Attention of a frame's tokens to its hidden states: [B, N, E] and [B, N, E] to [B, N, E]."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q = nn.Linear(width, width)
+        self.kv = nn.Linear(width, 2 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, guide: Tensor) -> Tensor:
+        query = self.q(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        key, value = self.kv(guide).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        out = functional.scaled_dot_product_attention(query, key, value)
+        return self.proj(out.transpose(1, 2).flatten(2))
+
+
 class Block(nn.Module):
     """A transformer block under adaLN-single: the modulation is shared by all blocks, plus a table of its own."""
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
         width, inner = config.hidden_size, int(config.hidden_size * config.mlp_ratio)
-        self.attn = SelfAttention(width, config.num_attention_heads) if config.kind == "dit" else None
+        self.attn = SelfAttention(width, config.num_attention_heads) if config.kind != "mlp" else None
+        self.cross_attn = CrossAttention(width, config.num_attention_heads) if config.kind == "dit_cross" else None
         self.mlp = nn.Sequential(nn.Linear(width, inner), nn.GELU(approximate="tanh"), nn.Linear(inner, width))
         self.scale_shift_table = nn.Parameter(torch.randn(6, width) / width**0.5)
 
-    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
-        """x [B, N, E], modulation [B, N, 6, E] to [B, N, E]."""
+    def forward(self, x: Tensor, modulation: Tensor, guide: Tensor) -> Tensor:
+        """x [B, N, E], modulation [B, N, 6, E], guide [B, N, E] to [B, N, E]."""
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = (modulation + self.scale_shift_table).unbind(dim=2)
         shape = (x.shape[-1],)
         if self.attn is not None:
             x = x + gate_a * self.attn(modulate(functional.layer_norm(x, shape, eps=1e-6), shift_a, scale_a))
+        if self.cross_attn is not None:
+            x = x + self.cross_attn(x, guide)
         return x + gate_m * self.mlp(modulate(functional.layer_norm(x, shape, eps=1e-6), shift_m, scale_m))
 
 
@@ -122,7 +143,7 @@ class Head(nn.Module):
         modulation = self.t_block(condition).unflatten(-1, (6, -1))
         x = self.x_embedder(x) + self.position + guide
         for block in self.blocks:
-            x = block(x, modulation)
+            x = block(x, modulation, guide)
         shift, scale = (condition[:, :, None] + self.final_table).unbind(dim=2)
         x = functional.layer_norm(x, (x.shape[-1],), eps=1e-6)
         return self.final_layer(modulate(x, shift, scale))

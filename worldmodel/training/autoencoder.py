@@ -21,6 +21,7 @@ from worldmodel.metrics import psnr
 from worldmodel.training.config import PhaseConfig
 from worldmodel.training.pictures import grid
 from worldmodel.training.run import Run
+from worldmodel.training.schedule import in_steps
 
 PRINCIPAL_FRAMES = 768  # that principal components are taken over
 STATISTICS_FRAMES = 2048  # that the latents' mean and deviation are taken over
@@ -44,14 +45,20 @@ class AutoencoderStage:
         config = run.config.training
         self.clips = run.clips()
         torch.manual_seed(config.seed)
-        self.model: Autoencoder = Autoencoder(run.config.model.autoencoder)
+        self.model: Autoencoder = run.initial_autoencoder() or Autoencoder(run.config.model.autoencoder)
+        if config.principal_start and run.config.initial is not None:
+            raise ValueError(
+                "an autoencoder begins at `initial` or at principal components: set training.principal_start=false"
+            )
         if config.principal_start:
             stills = FrameWindows(self.clips, 1, cache_bytes=0)
             chosen = np.linspace(0, len(stills) - 1, PRINCIPAL_FRAMES).round().astype(int).tolist()
             initialize_linear(self.model, to_model(stills.batch(chosen)[:, 0]))
         self.losses = config.reconstruction
         phases = {"spatial": config.spatial, "temporal": config.temporal, "joint": config.joint}
-        self.phases: dict[str, PhaseConfig] = {name: phase for name, phase in phases.items() if self.trained(name)}
+        self.phases: dict[str, PhaseConfig] = {
+            name: in_steps(phase, self.clips) for name, phase in phases.items() if self.trained(name)
+        }
         self.windows = {name: FrameWindows(self.clips, phase.frames) for name, phase in self.phases.items()}
         self.shuffles = {name: Shuffle(len(windows), config.seed) for name, windows in self.windows.items()}
 

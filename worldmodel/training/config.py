@@ -15,11 +15,12 @@ PRECISIONS = ("auto", "fp32", "bf16")
 class PhaseConfig:
     """One optimisation: a batch, an optimiser and a schedule.
 
-    A phase ends after `steps`, or when its share of the stage's `max_minutes` is used up, whichever comes first; the
-    cosine runs over the progress towards that end.
+    A phase ends after `steps` or `epochs`, or when its share of the stage's `max_minutes` is used up, whichever comes
+    first; the cosine runs over the progress towards that end.
     """
 
-    steps: int | None = None  # None: bounded by max_minutes only
+    steps: int | None = None  # None: bounded by epochs, or by max_minutes only
+    epochs: float | None = None  # the same in passes over all windows; one of the two
     share: float = 1.0  # of the stage's max_minutes; the shares of a stage's phases are divided by their sum
     batch_size: int = 16  # windows per step, over all processes
     accumulation: int = 1  # forward passes per step and process
@@ -39,6 +40,8 @@ class PhaseConfig:
             raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
         if self.steps is not None and self.steps < 0:
             raise ValueError(f"steps must be 0 or more (0 leaves the phase out), got {self.steps}")
+        if self.epochs is not None and (self.steps is not None or self.epochs <= 0):
+            raise ValueError(f"epochs must be above 0 and stand in place of steps, got {self.epochs} and {self.steps}")
         for name in ("batch_size", "accumulation", "frames"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")

@@ -19,6 +19,7 @@ from worldmodel.data.windows import Shuffle
 from worldmodel.training.config import PhaseConfig
 from worldmodel.training.pictures import grid
 from worldmodel.training.run import Run
+from worldmodel.training.schedule import in_steps
 from worldmodel.world import WorldModel
 
 SAMPLE_CONTEXT = 8  # true frames that a sample starts from
@@ -43,9 +44,9 @@ class DynamicsStage:
         self.config = config
         self.clips = run.clips()
         torch.manual_seed(config.seed)
-        self.model: WorldModel = WorldModel(run.config.model)
+        self.model: WorldModel = run.initial() or WorldModel(run.config.model)
         self.model.autoencoder = run.autoencoder()
-        self.phases: dict[str, PhaseConfig] = {"dynamics": config.dynamics}
+        self.phases: dict[str, PhaseConfig] = {"dynamics": in_steps(config.dynamics, self.clips)}
         wanted = {id(parameter) for parameter in self.model.dynamics_parameters()}
         self._trained = {name: p for name, p in self.model.named_parameters() if id(p) in wanted}
         self._check_latents(run)

@@ -10,9 +10,12 @@ from typing import Any
 from accelerate import Accelerator
 
 from worldmodel.autoencoder import Autoencoder
+from worldmodel.checkpoint import resolve
 from worldmodel.config import Config
 from worldmodel.data.clips import ClipSet
 from worldmodel.training.config import PhaseConfig
+from worldmodel.training.initial import adapt
+from worldmodel.world import WorldModel
 
 
 @dataclass
@@ -61,17 +64,23 @@ class Run:
         return clips
 
     def autoencoder(self) -> Autoencoder:
-        """The autoencoder that this run has trained.
+        """The autoencoder that this run has trained, or the initial world's where it trained none.
 
         Raises:
             ValueError: if its stage is not done, or trained another model than is configured.
         """
         folder = self.folder("autoencoder") / "export"
-        if not folder.is_dir():
+        if folder.is_dir():
+            return self._read_autoencoder(folder)
+        begun = self.initial_autoencoder() if not self.folder("autoencoder").is_dir() else None
+        if begun is None:
             raise ValueError(
                 f"stage={self.config.stage} needs this run's autoencoder, and {folder} is missing: train it by "
                 f"{self.command('autoencoder')}"
             )
+        return begun
+
+    def _read_autoencoder(self, folder: Path) -> Autoencoder:
         autoencoder = Autoencoder.from_pretrained(folder)
         wanted = flatten(asdict(self.config.model.autoencoder))
         for name, value in flatten(asdict(autoencoder.config)).items():
@@ -81,6 +90,26 @@ class Run:
                     f"model.autoencoder.{name}={value}, or train another by {self.command('autoencoder')}"
                 )
         return autoencoder
+
+    def initial(self) -> WorldModel | None:
+        """The world that the dynamics begin from; None where the config names none.
+
+        Raises:
+            ValueError: if it does not fit the configured model.
+        """
+        if self.config.initial is None:
+            return None
+        return adapt(WorldModel.from_pretrained(self.config.initial), self.config.model)
+
+    def initial_autoencoder(self) -> Autoencoder | None:
+        """The autoencoder of that world; None where the config names none.
+
+        Raises:
+            ValueError: if it is another than is configured.
+        """
+        if self.config.initial is None:
+            return None
+        return self._read_autoencoder(resolve(self.config.initial) / "autoencoder").float()
 
     def fingerprint(self, model: Mapping[str, Any], phases: Mapping[str, PhaseConfig]) -> dict[str, Any]:
         """What a snapshot and its continuation must share, by dotted name.

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from worldmodel.training.config import PhaseConfig
+
+if TYPE_CHECKING:
+    from worldmodel.data.clips import ClipSet
 
 WARMUP_SHARE = 0.05  # of a phase, at most
 
@@ -24,6 +29,15 @@ def learning_rate(step: int, progress: float, config: PhaseConfig) -> float:
     warmup = max((step + 1) / max(config.warmup_steps, 1), progress / WARMUP_SHARE)
     cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
     return config.lr * min(warmup, 1.0) * (config.final_lr + (1 - config.final_lr) * cosine)
+
+
+def in_steps(phase: PhaseConfig, clips: ClipSet) -> PhaseConfig:
+    """A phase whose `epochs` are turned into `steps`: an epoch is as many windows as hold every frame once."""
+    if phase.epochs is None:
+        return phase
+    frames = sum(clips.num_frames(index) for index in range(len(clips)))
+    steps = math.ceil(phase.epochs * frames / (phase.frames * phase.batch_size))
+    return replace(phase, epochs=None, steps=steps)
 
 
 def done(phase: PhaseConfig, step: int, elapsed: float, seconds: float | None) -> float:
@@ -57,7 +71,9 @@ def shares(phases: Mapping[str, PhaseConfig], max_minutes: float | None) -> dict
     if max_minutes is None:
         for name, phase in phases.items():
             if phase.steps is None:
-                raise ValueError(f"nothing ends phase {name}: set max_minutes=N or training.{name}.steps=N")
+                raise ValueError(
+                    f"nothing ends phase {name}: set max_minutes=N, training.{name}.steps=N or training.{name}.epochs=N"
+                )
         return {}
     total = sum(phase.share for phase in phases.values())
     return {name: 60 * max_minutes * phase.share / total for name, phase in phases.items()}

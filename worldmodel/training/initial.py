@@ -1,0 +1,77 @@
+"""Beginning from a world that is there already: public weights put together, or a model of another picture size.
+
+Shapes: N tokens per frame, D width, h w latent, p patch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from einops import rearrange
+from torch import Tensor
+from torch.nn import functional
+
+from worldmodel.world import WorldConfig, WorldModel
+
+POSITIONS = ("embedding.position", "head.position")  # [N, width], learned per place in the frame
+FREE = ("gradient_checkpointing",)  # fields that change no result
+
+
+def adapt(world: WorldModel, config: WorldConfig) -> WorldModel:
+    """A model of another configuration with a world's weights.
+
+    Picture size, frame rate, window, noise and flow may differ; learned places in the frame are interpolated to another
+    size. All other weights must fit.
+
+    Args:
+        world: whose weights are taken.
+        config: of the model to make.
+
+    Returns:
+        The model, its autoencoder the world's where the two have the same fields, random otherwise.
+
+    Raises:
+        ValueError: listing every setting and every weight that does not fit, with both values or shapes.
+    """
+    model = WorldModel(config)
+    wrong = _differences("backbone", asdict(world.config.backbone), asdict(config.backbone))
+    wrong += _differences("head", asdict(world.config.head), asdict(config.head))
+    own, given = model.state_dict(), world.state_dict()
+    if world.config.autoencoder != config.autoencoder:  # the run's own takes its place
+        given = {key: value for key, value in given.items() if not key.startswith("autoencoder.")}
+    for key in POSITIONS:
+        if given[key].shape != own[key].shape and given[key].shape[1:] == own[key].shape[1:]:
+            given[key] = resize_places(given[key], _grid(world), _grid(model))
+    needed = {key for key in own if not key.startswith("autoencoder.")}
+    wrong += [f"{key} {tuple(own[key].shape)} is missing" for key in sorted(needed - given.keys())]
+    wrong += [f"{key} {tuple(given[key].shape)} has no place" for key in sorted(given.keys() - own.keys())]
+    wrong += [
+        f"{key} must be {tuple(own[key].shape)}, got {tuple(value.shape)}"
+        for key, value in given.items()
+        if key in own and own[key].shape != value.shape
+    ]
+    if wrong:
+        raise ValueError(f"the initial world does not fit the config: {'; '.join(wrong)}: set model.… to match it")
+    model.load_state_dict(given, strict=False)
+    return model
+
+
+def resize_places(places: Tensor, before: tuple[int, int], after: tuple[int, int]) -> Tensor:
+    """Interpolates what is learned per place in the frame: [N, D] of a grid `before`, bilinearly, to [N', D]."""
+    grid = rearrange(places.float(), "(h w) d -> 1 d h w", h=before[0])
+    grid = functional.interpolate(grid, after, mode="bilinear", align_corners=False)
+    return rearrange(grid, "1 d h w -> (h w) d").to(places.dtype)
+
+
+def _grid(world: WorldModel) -> tuple[int, int]:
+    height, width = world.latent_size
+    return height // world.config.patch_size, width // world.config.patch_size
+
+
+def _differences(part: str, given: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    return [
+        f"{part}.{name} must be {value}, got {given[name]}"
+        for name, value in wanted.items()
+        if name not in FREE and given[name] != value
+    ]
