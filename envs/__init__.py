@@ -6,6 +6,7 @@ Entry points are strings, so a renderer is compiled and a checkpoint is read onl
 import gymnasium
 
 ENTRY_POINTS = {
+    "worldmodel/Avatar-v0": "envs.avatar.env:Avatar",
     "worldmodel/BlockWorld-v0": "envs.blockworld.env:BlockWorld",
     "worldmodel/Generated-v0": "envs.generated:GeneratedWorld",
 }

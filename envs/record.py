@@ -128,8 +128,12 @@ def record_clip(env: gymnasium.Env, recording: Recording, number: int, condition
     """
     seed = recording.seed + number
     assert isinstance(env.action_space, spaces.Dict)
-    explorer = make_explorer(recording.explorer, env.action_space, seed)
-    observation, info = env.reset(seed=seed)
+    own = getattr(env.unwrapped, "explorer", None)  # a world may bring its own player for "mix"
+    if own is not None and recording.explorer == "mix":
+        explorer = own(seed, recording.frames)
+    else:
+        explorer = make_explorer(recording.explorer, env.action_space, seed)
+    observation, info = env.reset(seed=seed, options=getattr(explorer, "reset_options", None))
     frames, infos, actions = [observation], [info], []
     while len(frames) < recording.frames:
         action = explorer.act(observation, info)
@@ -185,7 +189,7 @@ def _small_numbers(infos: list[dict[str, Any]]) -> dict[str, list[Any]]:
     result = {}
     for key in infos[0]:
         values = [np.asarray(info[key]) if key in info else None for info in infos]
-        if all(value is not None and value.dtype.kind in "iuf" and value.size <= 16 for value in values):
+        if all(value is not None and value.dtype.kind in "iuf" and value.size <= 32 for value in values):
             result[key] = [value.tolist() for value in values if value is not None]
     return result
 
@@ -264,7 +268,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--explorer",
         choices=EXPLORERS,
         default="mix",
-        help="who plays: mix does everything, walk only moves and looks, random samples the space at every step",
+        help="who plays: mix does everything (a world may bring its own player for it), walk only moves and looks, "
+        "random samples the space at every step",
     )
     arguments = parser.parse_args(argv)
     if arguments.frames < 2:
