@@ -8,15 +8,9 @@ Kill it at any moment and run the same command again: it continues, and the shar
 from __future__ import annotations
 
 import argparse
-import fcntl
-import json
-import multiprocessing
 import os
 import shlex
 import sys
-import threading
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +25,7 @@ import envs  # noqa: F401  (registers the worlds)
 from conditions import Condition
 from envs.explorer import EXPLORERS, make_explorer
 from worldmodel.data.clips import Clip, ClipWriter, codec
+from worldmodel.data.resume import claimed, in_processes, shard_path
 
 
 @dataclass(frozen=True)
@@ -81,28 +76,14 @@ def record(recording: Recording, out: str | Path, workers: int = 1, progress: bo
         ValueError: if the folder holds another recording, another run writes to it, or the world cannot be recorded.
     """
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / "recording.lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"another run is recording into {out}: wait for it or choose another --out") from error
-        _claim(recording, out)
+    with claimed(out, "recording", "recording", asdict(recording)):
         missing = [shard for shard in range(recording.num_shards) if not shard_path(out, shard).exists()]
         count = sum(len(recording.shard_clips(shard)) for shard in missing)
         done = recording.clips - count
         with tqdm(total=recording.clips, initial=done, unit="clip", desc=str(out), disable=not progress) as bar:
-            if workers <= 1:
-                for shard in missing:
-                    bar.update(record_shard(recording, out, shard))
-            else:
-                _record_in_processes(recording, out, missing, workers, bar)
+            for clips in in_processes(record_shard, [(recording, out, shard) for shard in missing], workers):
+                bar.update(clips)
     return count
-
-
-def shard_path(out: Path, shard: int) -> Path:
-    """Returns the tar file of a shard."""
-    return out / f"shard-{shard:06d}.tar"
 
 
 def record_shard(recording: Recording, out: Path, shard: int) -> int:
@@ -192,51 +173,6 @@ def _small_numbers(infos: list[dict[str, Any]]) -> dict[str, list[Any]]:
         if all(value is not None and value.dtype.kind in "iuf" and value.size <= 32 for value in values):
             result[key] = [value.tolist() for value in values if value is not None]
     return result
-
-
-def _claim(recording: Recording, out: Path) -> None:
-    path = out / "recording.json"
-    wanted = json.loads(json.dumps(asdict(recording)))
-    started = any(out.glob("*.tar"))
-    if started and path.exists():
-        present = json.loads(path.read_text())
-        differing = [key for key in wanted if present.get(key) != wanted[key]]
-        if differing:
-            what = "; ".join(f"{key} is {present.get(key)} there, {wanted[key]} asked for" for key in differing)
-            raise ValueError(f"{out} holds another recording: {what}. Choose another --out, or delete it")
-    elif started:
-        raise ValueError(f"{out} holds shards but no recording.json: choose another --out")
-    else:
-        temporary = path.with_name("recording.json.tmp")
-        temporary.write_text(json.dumps(wanted, indent=1))
-        os.replace(temporary, path)
-
-
-def _record_in_processes(recording: Recording, out: Path, missing: list[int], workers: int, bar: tqdm) -> None:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(missing)) or 1, context, initializer=_end_with_parent) as pool:
-        try:
-            for future in as_completed([pool.submit(record_shard, recording, out, shard) for shard in missing]):
-                bar.update(future.result())
-        except BrokenProcessPool as error:
-            raise ValueError("a process was killed (out of memory?): run again with fewer --workers") from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                process.terminate()
-            raise
-
-
-def _end_with_parent() -> None:
-    """Ends this process when the one that started it is gone, however it went, so that none records on unseen."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:

@@ -1,0 +1,1 @@
+"""Public recordings of Minecraft into clips: `python -m worldmodel.data.convert FORMAT SRC OUT`."""

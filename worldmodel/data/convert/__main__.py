@@ -1,0 +1,100 @@
+"""The command line: `python -m worldmodel.data.convert FORMAT SRC OUT`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from worldmodel.data.convert.common import MIN_FRAMES, Options
+from worldmodel.data.convert.minerl_export import export
+from worldmodel.data.convert.run import FORMATS, complaints, convert
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m worldmodel.data.convert",
+        description="Converts public recordings of Minecraft into clips: WebDataset tar shards as envs.record writes "
+        "them, and report.json, which says what was skipped and why. See docs/data. minerl-export goes the other way: "
+        "SRC is a folder of clips, OUT a data folder as minerl.data reads it.",
+        epilog="Kill it at any moment and run the same command again: it continues. The exit status is 1 if too much "
+        "was skipped or the pictures do not move when the actions say so.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("format", choices=[*FORMATS, "minerl-export"], metavar="FORMAT", help=", ".join(FORMATS))
+    parser.add_argument("source", type=Path, metavar="SRC", help="folder of the recordings")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the shards")
+    parser.add_argument("--frames", type=int, default=256, help="frames a clip; longer recordings are cut")
+    parser.add_argument("--size", type=_size, default=None, help="H or HxW in pixels; the source's by default")
+    parser.add_argument("--gui", choices=["draw", "cut"], default="draw", help="vpt: frames with an open menu")
+    parser.add_argument("--recordings-per-shard", type=int, default=8, help="recordings in a tar file")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--max-skipped", type=float, default=0.05, help="share of recordings that may be skipped")
+    parser.add_argument("--environment", default="MineRLTreechop-v0", help="minerl-export: folder to export to")
+    arguments = parser.parse_args(argv)
+    if arguments.frames < MIN_FRAMES:
+        parser.error(f"--frames must be at least {MIN_FRAMES}, got {arguments.frames}")
+    if arguments.recordings_per_shard < 1 or arguments.workers < 1:
+        parser.error("--recordings-per-shard and --workers must be at least 1")
+    if arguments.gui != "draw" and arguments.format != "vpt":
+        parser.error(f"--gui is for vpt, {arguments.format} does not say where menus are open")
+    return arguments
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line and returns the exit status."""
+    arguments = parse_arguments(argv)
+    try:
+        if arguments.format == "minerl-export":
+            count = export(arguments.source, arguments.out, arguments.environment, arguments.size, arguments.workers)
+            print(f"{arguments.out / arguments.environment}: {count} recordings")
+            return 0
+        options = Options(arguments.frames, arguments.size, arguments.gui)
+        shards = arguments.recordings_per_shard
+        report = convert(arguments.format, arguments.source, arguments.out, options, shards, arguments.workers)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: run the same command again to continue", file=sys.stderr)
+        return 130
+    print(describe(report, arguments.out))
+    found = complaints(report, arguments.max_skipped)
+    for complaint in found:
+        print(f"warning: {complaint}", file=sys.stderr)
+    return 1 if found else 0
+
+
+def describe(report: dict[str, Any], out: Path) -> str:
+    """Returns a report as a few lines, whatever the number of recordings."""
+    lines = [
+        f"{out}: {report['clips']} clips, {report['frames']} frames, of {report['converted']} of "
+        f"{report['recordings']} recordings"
+    ]
+    for kind in ("skipped", "cut"):
+        for reason, count in report[f"{kind}_by_reason"].items():
+            first = next((entry for entry in report[kind] if entry["reason"] == reason), None)
+            example = f", such as {first['recording']}: {first['detail']}" if first else ""
+            lines.append(f"  {kind}: {count} x {reason}{example}")
+    lines += [f"  {note}: {count}" for note, count in report["notes"].items()]
+    if report["lags"]:
+        lines.append(f"  steps that the pictures are late: {report['lags']} (recordings)")
+    return "\n".join(lines)
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    try:
+        size = int(height), int(width or height)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be H or HxW, got {text!r}") from error
+    if min(size) < 16:
+        raise argparse.ArgumentTypeError(f"must be at least 16 pixels, got {text!r}")
+    return size
+
+
+if __name__ == "__main__":
+    sys.exit(main())
