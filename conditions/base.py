@@ -36,19 +36,39 @@ class Column(NamedTuple):
     values: np.ndarray | Sequence[Any]  # T packed or raw values; anything stands where `present` is false
     present: np.ndarray  # [T] bool
 
+    def take(self, indices: np.ndarray) -> Column:
+        """Returns the values at `indices`."""
+        values = self.values
+        picked = values[indices] if isinstance(values, np.ndarray) else [values[index] for index in indices.tolist()]
+        return Column(picked, self.present[indices])
+
+    def last(self, length: int) -> Column:
+        """Returns the last `length` values; where there are fewer, missing ones come first."""
+        first = len(self.values) - length
+        column = Column(self.values[max(first, 0) :], self.present[max(first, 0) :])
+        if first >= 0:
+            return column
+        present = np.concatenate([np.zeros(-first, bool), column.present])
+        if isinstance(column.values, np.ndarray):
+            blank = np.zeros((-first, *column.values.shape[1:]), column.values.dtype)
+            return Column(np.concatenate([blank, column.values]), present)
+        return Column([*[None] * -first, *column.values], present)
+
 
 class Condition(nn.Module):
     """Base of all conditions.
 
     A subclass has a dataclass `Config`, `make_space`, and a `forward`; it overrides `prepare` when raw values are not
     numbers yet (strings, waveforms), `to_array`/`from_array` when its space has no plain array form, and
-    `extension`/`encode`/`decode` when its clip member is not a `.npy` file.
+    `extension`/`encode`/`decode` when its clip member is not a `.npy` file. It asks for a `history` when a value's
+    tokens depend on the values before it.
 
     Args:
         config: an instance of the class's `Config`.
         width: D, the backbone's width.
         features: width of what `forward` returns.
         num_tokens: tokens per value.
+        history: how many values before it a value's tokens look back at; for conditions of frame rate.
     """
 
     name: ClassVar[str]
@@ -59,15 +79,19 @@ class Condition(nn.Module):
     class Config:
         """Options of the condition."""
 
-    def __init__(self, config: Any, width: int, features: int, num_tokens: int = 1) -> None:
+    def __init__(self, config: Any, width: int, features: int, num_tokens: int = 1, history: int = 0) -> None:
         super().__init__()
+        if history < 0 or (history and self.rate != "frame"):
+            raise ValueError(f"{type(self).__name__}: history must be 0, or above for rate 'frame', got {history}")
         self.config = config
         self.width = width
         self.features = features
         self.num_tokens = num_tokens
+        self.history = history
         self.space = self.make_space(config)
         self.projection = nn.Linear(features, width)
         self.placeholder = nn.Parameter(torch.randn(num_tokens, width) * 0.02)
+        self._absent: Tensor | None = None  # what a missing value is as a tensor, [1, ...]
 
     @classmethod
     def make_config(cls, config: Mapping[str, Any] | Any | None = None) -> Any:
@@ -136,6 +160,39 @@ class Condition(nn.Module):
         """
         return torch.from_numpy(self.column(values))
 
+    def prepare_column(self, column: Column) -> Tensor:
+        """Prepares a stretch of values, some of which may be missing: these are the no-op there.
+
+        A value's tensor holds all that its tokens depend on, its past too. So nothing is kept between calls, and a
+        stream, a window and a whole clip give the same.
+
+        Args:
+            column: `history` + T values; the first `history` are only looked back at.
+
+        Returns:
+            [T, ...] as `prepare` makes it; with a history [T, history + 1, ...], every value after those before it.
+        """
+        x = self._fill(column)
+        if not self.history:
+            return x
+        last = torch.arange(self.history, len(x))
+        return x[last[:, None] + torch.arange(-self.history, 1)]
+
+    def absent(self) -> Tensor:
+        """Returns the tensor [1, ...] that stands for a missing value; by default that of the no-op."""
+        return self.prepare([self.noop()])
+
+    def _fill(self, column: Column) -> Tensor:
+        values, present = column
+        if present.all():
+            return self.prepare(values)
+        if self._absent is None:
+            self._absent = self.absent()
+        x = self._absent.repeat(len(present), *[1] * (self._absent.ndim - 1))
+        if present.any():
+            x[torch.from_numpy(present)] = self.prepare(column.take(np.flatnonzero(present)).values)
+        return x
+
     def forward(self, x: Tensor) -> Tensor:
         """Turns [B, T, ...] from `prepare` into [B, T, num_tokens, features]; must never sync with the device."""
         raise NotImplementedError(f"{type(self).__name__} must define forward(self, x)")
@@ -184,7 +241,7 @@ class Condition(nn.Module):
             array = np.load(io.BytesIO(data), allow_pickle=False)
         except (ValueError, EOFError, OSError) as error:
             raise ValueError(f"{self.name} must be a .npy file of {len(data)} bytes: {error}") from error
-        return check_packed(self.space, array, self.name)
+        return self.column(array)
 
     def raw(self, values: np.ndarray | Sequence[Any]) -> list[Any]:
         """Returns packed or raw values as a list of raw values, as an env takes them."""

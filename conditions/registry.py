@@ -20,7 +20,7 @@ from conditions.base import Condition
 from conditions.values import nearest
 
 GROUP = "worldmodel.conditions"
-_MACHINERY = {"base", "registry", "set", "values"}
+_MACHINERY = {"base", "encoders", "registry", "set", "values"}
 _classes: dict[str, type[Condition]] = {}
 C = TypeVar("C", bound=type[Condition])
 

@@ -42,7 +42,7 @@ class ConditionSet(nn.Module):
         for name in ordered:
             cls: Any = get(name)
             self.conditions[name] = cls(cls.make_config(configs[name]), width)
-        self._absent: dict[str, Tensor] = {}
+        self.history = max(condition.history for condition in self)  # values before a frame that its tokens need
 
     @property
     def names(self) -> list[str]:
@@ -87,7 +87,11 @@ class ConditionSet(nn.Module):
         return {name: self[name].validate(value) for name, value in values.items() if value is not None}
 
     def prepare(
-        self, values: Sequence[Mapping[str, Any]], chunk_frames: int = 1, device: torch.device | str | None = None
+        self,
+        values: Sequence[Mapping[str, Any]],
+        chunk_frames: int = 1,
+        device: torch.device | str | None = None,
+        past: Sequence[Mapping[str, Any]] = (),
     ) -> dict[str, Prepared]:
         """Turns raw values into tensors, for a batch of one.
 
@@ -95,6 +99,7 @@ class ConditionSet(nn.Module):
             values: one mapping per frame, name -> raw value; a name left out, or None, is not present.
             chunk_frames: F; a condition of chunk rate takes the first value present in each chunk.
             device: where to put the result; the set's own device by default.
+            past: the frames just before these; the last `history` of them are looked back at.
 
         Returns:
             name -> x [1, T, ...] and present [1, T], T / F values for chunk rate.
@@ -102,15 +107,25 @@ class ConditionSet(nn.Module):
         Raises:
             ValueError: for unknown names, values that do not fit, or T that is not whole chunks.
         """
-        for frame in values:
+        frames = [*past, *values]
+        for frame in frames:
             if not isinstance(frame, Mapping):
                 raise ValueError(f"conditions must be a dict of {', '.join(self.names)}, got {type(frame).__name__}")
             self._check_names(frame)
         columns = {}
         for name in self.names:
-            column = [frame.get(name) for frame in values]
+            column = [frame.get(name) for frame in frames]
             columns[name] = Column(column, np.array([value is not None for value in column], bool))
-        return self.prepare_columns(columns, len(values), chunk_frames, device)
+        return self.prepare_columns(columns, len(values), chunk_frames, device, len(past))
+
+    def recall(self, past: Sequence[Mapping[str, Any]], values: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Returns copies of the last `history` frames of `past` and `values`: what `prepare` takes as its next past."""
+        looking = [condition for condition in self if condition.history]
+        return [
+            {c.name: c.validate(frame[c.name]) for c in looking if frame.get(c.name) is not None}
+            for frame in [*past, *values][-self.history :]
+            if looking
+        ]
 
     def prepare_columns(
         self,
@@ -118,11 +133,14 @@ class ConditionSet(nn.Module):
         frames: int,
         chunk_frames: int = 1,
         device: torch.device | str | None = None,
+        past: int = 0,
     ) -> dict[str, Prepared]:
         """As `prepare`, from a stretch of values per condition, which may be packed arrays; names left out are absent.
 
+        Each column has `past` + `frames` values, of which the first `past` are the frames before.
+
         Raises:
-            ValueError: as `prepare`, or if a column does not have `frames` values.
+            ValueError: as `prepare`, or if a column does not have that many values.
         """
         if frames % chunk_frames:
             raise ValueError(f"frames must be whole chunks of {chunk_frames}, got {frames}")
@@ -130,14 +148,15 @@ class ConditionSet(nn.Module):
         device = self.device if device is None else device
         result = {}
         for condition in self:
-            column = columns.get(condition.name, Column([None] * frames, np.zeros(frames, bool)))
-            if len(column.values) != frames or len(column.present) != frames:
-                raise ValueError(f"{condition.name} must have {frames} values, got {len(column.values)}")
+            column = columns.get(condition.name, Column([None] * (past + frames), np.zeros(past + frames, bool)))
+            if len(column.values) != past + frames or len(column.present) != past + frames:
+                raise ValueError(f"{condition.name} must have {past + frames} values, got {len(column.values)}")
+            column = column.last(condition.history + frames)
             if condition.rate == "chunk":
                 column = _first_of_chunk(column, chunk_frames)
-            result[condition.name] = Prepared(
-                self._prepare_one(condition, column).unsqueeze(0), torch.from_numpy(column.present).unsqueeze(0)
-            ).to(device)
+            present = torch.from_numpy(column.present[condition.history :])
+            x = condition.prepare_column(column)
+            result[condition.name] = Prepared(x.unsqueeze(0), present.unsqueeze(0)).to(device)
         return result
 
     def blank(
@@ -184,29 +203,11 @@ class ConditionSet(nn.Module):
             if name not in self.conditions:
                 raise ValueError(f"this world has no condition {name!r}{nearest(name, self.names)}")
 
-    def _prepare_one(self, condition: Condition, column: Column) -> Tensor:
-        values, present = column
-        if present.all():
-            return condition.prepare(values)
-        if condition.name not in self._absent:
-            self._absent[condition.name] = condition.prepare([condition.noop()])
-        absent = self._absent[condition.name]  # [1, ...]
-        x = absent.repeat(len(present), *[1] * (absent.ndim - 1))
-        if present.any():
-            there = np.flatnonzero(present)
-            x[there] = condition.prepare(_take(values, there))
-        return x
-
 
 def _first_of_chunk(column: Column, chunk_frames: int) -> Column:
-    values, present = column
-    by_chunk = present.reshape(-1, chunk_frames)
+    by_chunk = column.present.reshape(-1, chunk_frames)
     picks = by_chunk.argmax(axis=1) + np.arange(len(by_chunk)) * chunk_frames
-    return Column(_take(values, picks), np.asarray(by_chunk.any(axis=1)))
-
-
-def _take(values: np.ndarray | Sequence[Any], indices: np.ndarray) -> np.ndarray | Sequence[Any]:
-    return values[indices] if isinstance(values, np.ndarray) else [values[index] for index in indices.tolist()]
+    return Column(column.take(picks).values, np.asarray(by_chunk.any(axis=1)))
 
 
 def collate(items: Sequence[Mapping[str, Prepared]]) -> dict[str, Prepared]:

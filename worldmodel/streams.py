@@ -72,6 +72,7 @@ class Streams:
         self.reference = reference
         self.num_streams = len(self.generators)
         self.copies = 1 if guidance == 1 else 2  # with guidance, rows B to 2 B see no condition
+        self.past: list[list[dict[str, Any]]] = [[] for _ in self.generators]  # raw values that conditions look back at
         self.cache = world.backbone.new_cache(self.num_streams * self.copies, world.layout)
         self.decoder = world.autoencoder.init_cache(
             self.num_streams, world.config.frame.height, world.config.frame.width
@@ -82,9 +83,11 @@ class Streams:
             world.backbone.sinks(reference.repeat(self.copies, 1, 1), world.layout, self.cache)
 
     def prepare(self, rows: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Prepared]:
-        """Raw values of one chunk, F mappings a stream, as the tensors that `chunk` takes."""
-        chunk_frames = self.world.config.layout.chunk_frames
-        prepared = collate([self.world.conditions.prepare(values, chunk_frames) for values in rows])
+        """The next chunk's raw values, F mappings a stream, as the tensors that `chunk` takes; they become the past."""
+        conditions, chunk_frames = self.world.conditions, self.world.config.layout.chunk_frames
+        pairs = list(zip(rows, self.past, strict=True))
+        prepared = collate([conditions.prepare(values, chunk_frames, past=past) for values, past in pairs])
+        self.past = [conditions.recall(past, values) for values, past in pairs]
         if self.copies == 2:
             null = {name: Prepared(x, torch.zeros_like(present)) for name, (x, present) in prepared.items()}
             prepared = collate([prepared, null])
@@ -148,6 +151,7 @@ class Streams:
         num_chunks = min(last // layout.chunk_frames, layout.window_chunks)
         first = last - num_chunks * layout.chunk_frames
         self.latents = latents[:, first]
+        self.past = [self.world.conditions.recall([], conditions[:first])]
         for start in range(first, last, layout.chunk_frames):
             stop = start + layout.chunk_frames
             for _ in self.chunk(self.prepare([conditions[start:stop]]), known=latents[:, start + 1 : stop + 1]):
@@ -160,6 +164,7 @@ class Streams:
         for copy in range(self.copies):
             self.cache.copy_row(row + copy * self.num_streams, other.cache, source + copy * other.num_streams)
         self.decoder.copy_row(source, row, other.decoder)
+        self.past[row] = list(other.past[source])
         self.latents = self.latents.clone()
         self.latents[row] = other.latents[source]
         if self.reference is not None and other.reference is not None:

@@ -222,11 +222,11 @@ class LatentWindows:
         entry = self._entries[clip]
         stored = self._handle(entry.shard).get_slice(f"{entry.key}.latents")
         latents = stored[start : start + self.frames + 1].float()  # [T+1, C, h, w]
-        stop = start + self.frames
+        first, stop = max(0, start - self._conditions.history), start + self.frames
         columns = {
-            name: Column(values[start:stop], present[start:stop]) for name, (values, present) in entry.columns.items()
+            name: Column(values[first:stop], present[first:stop]) for name, (values, present) in entry.columns.items()
         }
-        prepared = self._conditions.prepare_columns(columns, self.frames, self.chunk_frames, device="cpu")
+        prepared = self._conditions.prepare_columns(columns, self.frames, self.chunk_frames, "cpu", start - first)
         return LatentBatch(latents.unsqueeze(0), prepared)
 
     def batch(self, indices: Sequence[int]) -> LatentBatch:

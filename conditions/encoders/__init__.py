@@ -1,0 +1,1 @@
+"""The networks that conditions turn sound and words into features with."""
