@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +95,7 @@ def load(
         ValueError: if there is no such checkpoint, or a file of it is missing, damaged or does not fit, naming it.
     """
     folder = resolve(folder_or_id)
-    index = _read_json(folder / INDEX)
+    index = read_json(folder / INDEX)
     if index.get("_class_name") != "WorldModel" or index.get("format") != FORMAT:
         raise ValueError(
             f"{folder / INDEX} must be of a WorldModel, format {FORMAT}, got {index.get('_class_name')!r}, format "
@@ -165,7 +166,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         ValueError: if there is no such file, a shard is missing, or one is damaged.
     """
     index = next(folder.glob("*.safetensors.index.json"), None)
-    names = sorted(set(_read_json(index)["weight_map"].values())) if index else []
+    names = sorted(set(read_json(index)["weight_map"].values())) if index else []
     files = [folder / name for name in names] or sorted(folder.glob("*.safetensors"))
     if not files:
         raise ValueError(f"{folder} has no *.safetensors: fetch the checkpoint again")
@@ -195,7 +196,12 @@ def _load_weights(module: nn.Module, folder: Path) -> None:
     module.load_state_dict(state)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON file that holds a mapping.
+
+    Raises:
+        ValueError: if it is missing or damaged.
+    """
     try:
         loaded = json.loads(path.read_text())
     except FileNotFoundError as error:
@@ -205,3 +211,11 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise ValueError(f"{path} must hold a mapping, got {type(loaded).__name__}: fetch it again")
     return loaded
+
+
+if __name__ == "__main__":
+    from worldmodel.assemble import main
+
+    if sys.argv[1:2] != ["assemble"]:
+        raise SystemExit("usage: python -m worldmodel.checkpoint assemble config=FILE out=DIR [backbone=DIR …]")
+    main(sys.argv[2:])

@@ -123,7 +123,7 @@ def _merge(schema: Any, values: Any, source: str) -> Any:
 
 
 def _without_defaults(schema: Any, values: Any) -> Any:
-    """The schema without the defaults of each free mapping (model.conditions) that `values` gives: they replace them."""
+    """The schema without the defaults of each free mapping (model.conditions) that `values` gives: it replaces them."""
     if OmegaConf.is_dict(schema) and OmegaConf.is_dict(values):
         for key in values:
             node = cast(Any, schema)._get_node(key) if key in schema else None
