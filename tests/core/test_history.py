@@ -128,3 +128,18 @@ def test_windows_hear_what_came_before_them(world: WorldModel, tmp_path: Path) -
             assert torch.equal(prepared[name].x[0][there], whole[name].x[0, start : start + 6][there])
     batch = windows.batch([0, 5])
     assert torch.isfinite(world.loss(batch.latents, batch.prepared)["loss"])
+
+
+@torch.no_grad()
+def test_a_checkpoint_hears_the_same(world: WorldModel, tmp_path: Path) -> None:
+    values = talk(12)
+    columns = {name: [value.get(name) for value in values[:3]] for name in CONDITIONS}
+    world.save_pretrained(tmp_path / "checkpoint", starts=[Clip("start", tiny_frames(4), columns, {"fps": 12.5})])
+    loaded = WorldModel.from_pretrained(tmp_path / "checkpoint")
+    a, b = (model.conditions(model.conditions.prepare(values, F), F) for model in (world, loaded))
+    assert torch.equal(a, b)
+    again = loaded.starts()[0].actions()  # as they were, sound to 16 bits
+    for one, other in zip(again, values[:3], strict=True):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_equal(one[name], world.conditions[name].validate(other[name]))
