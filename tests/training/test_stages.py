@@ -256,7 +256,7 @@ def test_bad_settings_are_named(trained: Path, tmp_path: Path) -> None:
     refused("training.num_processes is 2, got 1", tmp_path, "autoencoder", "training.num_processes=2")
     refused("optimizer must be one of muon, adamw, got 'sgd'", tmp_path, "autoencoder", "training.joint.optimizer=sgd")
     refused("must be 32x32 pixels", tmp_path, "autoencoder", "model.frame.height=32", "model.frame.width=32")
-    refused("set max_minutes=N or training.joint.steps=N", tmp_path, "autoencoder", "training.joint.steps=null")
+    refused("nothing ends phase joint: set max_minutes=N", tmp_path, "autoencoder", "training.joint.steps=null")
     refused("windows of 99 frames must fit", tmp_path, "autoencoder", "training.joint.frames=99")
 
 
@@ -268,6 +268,17 @@ def test_accelerate_that_starts_too_few_is_noticed(
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     refused("asked for several processes and started one.*torchrun", tmp_path, "autoencoder")
+
+
+def test_compiling_where_nothing_compiles_is_refused(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compile(function: Any) -> Any:
+        raise RuntimeError("InvalidCxxCompiler: no working compiler")
+
+    shutil.copy(trained / "small.yaml", tmp_path)
+    monkeypatch.setattr(torch, "compile", compile)
+    refused("needs a C.. compiler.*no working compiler", tmp_path, "autoencoder", "training.compile=true")
 
 
 def test_a_run_of_other_settings_is_not_continued(trained: Path, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class StopSignal:
 
 
 def cpu_multiplies_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 itself, which about doubles the speed of training; else it is slower."""
+    """Whether the processor multiplies bfloat16 itself, which about doubles the speed of training; else it slows it."""
     if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.12
         return False
     found = torch.cpu.get_capabilities()
@@ -113,6 +113,21 @@ def start(config: TrainingConfig) -> Accelerator:
     else:
         torch.set_float32_matmul_precision("high")
     return accelerator
+
+
+def check_compiler(device: torch.device) -> None:
+    """Compiles something small.
+
+    Raises:
+        RuntimeError: if torch.compile does not work here, with its reason.
+    """
+    try:
+        torch.compile(lambda x: (x * 2 + 1).relu())(torch.ones(8, device=device))
+    except RuntimeError as error:  # all errors of torch's compilers are
+        raise RuntimeError(
+            f"training.compile=true needs a C++ compiler on a CPU, Triton on a GPU, and torch.compile fails here: "
+            f"{str(error).splitlines()[0]}; install one, or set training.compile=false"
+        ) from error
 
 
 def agree(accelerator: Accelerator, *values: float) -> list[float]:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from worldmodel.training.config import TrainingConfig
 from worldmodel.training.ema import EMA
-from worldmodel.training.launch import Interrupted, StopSignal, agree, generator_of, seed_of
+from worldmodel.training.launch import Interrupted, StopSignal, agree, check_compiler, generator_of, seed_of
 from worldmodel.training.optim import Gradients, build_optimizers, set_learning_rate
 from worldmodel.training.report import Report, progress_line
 from worldmodel.training.schedule import check_batch, done, learning_rate, shares, wanted
@@ -45,6 +45,7 @@ class Trainer:
     Raises:
         ValueError: if nothing ends a phase, a batch cannot be shared evenly, or the folder holds a run of other
             settings.
+        RuntimeError: if the model is to be compiled and cannot be.
     """
 
     def __init__(
@@ -65,6 +66,8 @@ class Trainer:
         self.seconds = shares(self.phases, max_minutes)
         for name, phase in self.phases.items():
             check_batch(name, phase, accelerator.num_processes)
+        if config.compile:
+            check_compiler(accelerator.device)
         self.snapshots = folder / "checkpoint"
         self.report: Report | None = None
         stage.model.to(accelerator.device)
