@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from worldmodel.autoencoder import Autoencoder
 from worldmodel.config import from_dict, nearest
+from worldmodel.storage import pack, unpack
 from worldmodel.world import WorldConfig, WorldModel
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def save(world: WorldModel, folder: str | Path, starts: Sequence[Clip] = (), dty
         world: the model.
         folder: where to; replaced if it is a checkpoint already.
         starts: clips to start from.
-        dtype: of the stored weights; the model's own by default.
+        dtype: of the stored weights, see `worldmodel.storage.pack`; the model's own by default. With torch.int8 the
+            backbone is stored as float16, so that its folder stays a stock one.
 
     Raises:
         ValueError: if the folder holds something that is not a checkpoint.
@@ -62,7 +64,8 @@ def save(world: WorldModel, folder: str | Path, starts: Sequence[Clip] = (), dty
         (temporary / name).mkdir(parents=True, exist_ok=True)
         if not (temporary / name / "config.json").exists():
             (temporary / name / "config.json").write_text(json.dumps(_part_config(world, name), indent=2) + "\n")
-        _save_weights(module, temporary / name, dtype)
+        stock = torch.float16 if name == "backbone" and dtype == torch.int8 else dtype  # others read that folder too
+        save_file(pack(module.state_dict(), stock), temporary / name / WEIGHTS, metadata={"format": "pt"})
     index = {"_class_name": "WorldModel", "format": FORMAT, "parts": ["autoencoder", *parts]}
     index["config"] = world.config_dict()
     (temporary / INDEX).write_text(json.dumps(index, indent=2) + "\n")
@@ -151,14 +154,6 @@ def _part_config(world: WorldModel, name: str) -> dict[str, Any]:
     return {"head": config["head"], "embedding": config["noise"]}[name]
 
 
-def _save_weights(module: nn.Module, folder: Path, dtype: torch.dtype | None) -> None:
-    state = {
-        key: value.to(dtype if dtype is not None and value.is_floating_point() else value.dtype).contiguous()
-        for key, value in module.state_dict().items()
-    }
-    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
-
-
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """All tensors of a folder's safetensors files, sharded or not.
 
@@ -179,7 +174,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
             state |= load_file(file)
         except (SafetensorError, OSError) as error:
             raise ValueError(f"{file} is damaged or half downloaded ({error}): fetch it again") from error
-    return state
+    return unpack(state)
 
 
 def _load_weights(module: nn.Module, folder: Path) -> None:

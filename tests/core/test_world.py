@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from conditions import collate
 from tests.tiny import tiny_actions, tiny_config, tiny_world
@@ -14,6 +15,7 @@ from worldmodel import WorldModel
 from worldmodel.config import Config, from_dict, load_config, save_config
 from worldmodel.embedding import NoiseConfig, corrupt, draw_buckets, to_latents, to_tokens
 from worldmodel.flow import FlowConfig, interpolate, sample_timesteps, solve, velocity
+from worldmodel.storage import pack, unpack
 from worldmodel.world import WorldConfig
 
 
@@ -136,6 +138,29 @@ def test_half_precision_storage(tmp_path: Path) -> None:
     for name, value in world.state_dict().items():
         assert loaded.state_dict()[name].dtype == torch.float32
         torch.testing.assert_close(loaded.state_dict()[name], value, atol=2e-3, rtol=2e-3)
+
+
+def test_eight_bit_storage(tmp_path: Path) -> None:
+    """Every weight within half a step of its row's scale; the backbone stays a stock float16 folder."""
+    world = tiny_world()
+    world.save_pretrained(tmp_path / "ck", dtype=torch.int8)
+    stored = load_file(tmp_path / "ck" / "backbone" / "model.safetensors")
+    assert {value.dtype for value in stored.values()} == {torch.float16}
+    stored = load_file(tmp_path / "ck" / "head" / "model.safetensors")
+    assert torch.int8 in {value.dtype for value in stored.values()}
+    loaded = WorldModel.from_pretrained(tmp_path / "ck").state_dict()
+    for name, value in world.state_dict().items():
+        assert loaded[name].dtype == torch.float32
+        rows = value.flatten(1) if value.ndim >= 2 else value[None]
+        bound = rows.abs().amax(dim=1, keepdim=True) / 254 + 1e-3
+        error = (loaded[name] - value).abs()
+        assert ((error.flatten(1) if value.ndim >= 2 else error[None]) <= bound).all(), name
+
+
+def test_a_scale_without_its_matrix_is_refused() -> None:
+    stored = pack({"a": torch.randn(64, 64)}, torch.int8)
+    with pytest.raises(ValueError, match="a.int8_scale must have an int8 tensor a of 64 rows"):
+        unpack({"a.int8_scale": stored["a.int8_scale"]})
 
 
 def test_stock_transformers_loads_the_backbone(tmp_path: Path) -> None:

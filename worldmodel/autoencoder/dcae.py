@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from worldmodel.autoencoder.config import AutoencoderConfig
 from worldmodel.autoencoder.sides import Decoder, Encoder
 from worldmodel.autoencoder.temporal import StreamState
+from worldmodel.storage import pack, unpack
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
@@ -235,12 +236,11 @@ class Autoencoder(nn.Module):
 
         Args:
             folder: made if missing.
-            dtype: of the stored weights; their own by default.
+            dtype: of the stored weights, see `worldmodel.storage.pack`; their own by default.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in self.state_dict().items()}
-        save_file(weights, folder / f"{WEIGHTS_NAME}.tmp", metadata={"format": "pt"})
+        save_file(pack(self.state_dict(), dtype), folder / f"{WEIGHTS_NAME}.tmp", metadata={"format": "pt"})
         text = json.dumps({"_class_name": "AutoencoderDC", **self.config.to_dict()}, indent=2)
         (folder / f"{CONFIG_NAME}.tmp").write_text(text + "\n")
         for name in (WEIGHTS_NAME, CONFIG_NAME):
@@ -274,7 +274,7 @@ class Autoencoder(nn.Module):
         except json.JSONDecodeError as error:
             raise ValueError(f"{folder / CONFIG_NAME} is not JSON ({error}): download or copy it again") from error
         try:
-            weights = load_file(folder / WEIGHTS_NAME)
+            weights = unpack(load_file(folder / WEIGHTS_NAME))
         except Exception as error:  # safetensors raises its own error type, whatever is wrong with the file
             raise ValueError(
                 f"{folder / WEIGHTS_NAME} is damaged or incomplete ({error}): download or copy it again"

@@ -9,6 +9,7 @@ from worldmodel.autoencoder.losses import ReconstructionLossConfig
 STAGES = ("autoencoder", "latents", "dynamics")
 OPTIMIZERS = ("muon", "adamw")
 PRECISIONS = ("auto", "fp32", "bf16")
+EXPORTS = ("float32", "float16", "bfloat16", "int8")
 
 
 @dataclass
@@ -68,7 +69,7 @@ class TrainingConfig:
     save_every_minutes: float = 5.0
     save_every_steps: int = 0  # in addition; 0: by minutes only
     sample_every_minutes: float = 10.0
-    export_dtype: str = "float16"  # of the exported weights; they are loaded as float32
+    export_dtype: str = "float16"  # of the exported weights (worldmodel/storage.py); they are loaded as float32
     num_starts: int = 4  # starting clips shipped in the exported world
     start_frames: int = 16  # frames of each
     reconstruction: ReconstructionLossConfig = field(default_factory=ReconstructionLossConfig)
@@ -81,7 +82,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ValueError(f"training.precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
-        if self.export_dtype not in ("float32", "float16", "bfloat16"):
-            raise ValueError(f"training.export_dtype must be float32, float16 or bfloat16, got {self.export_dtype!r}")
+        if self.export_dtype not in EXPORTS:
+            raise ValueError(f"training.export_dtype must be one of {', '.join(EXPORTS)}, got {self.export_dtype!r}")
         if self.log_every_steps < 1:
             raise ValueError(f"training.log_every_steps must be 1 or more, got {self.log_every_steps}")
