@@ -1,7 +1,8 @@
 """How weights are stored: as they are, in another float type, or as 8-bit rows.
 
-An 8-bit matrix keeps one scale per output row beside it, under its own key with `.int8_scale` behind it. Reading brings
-it back to float32. The error of a weight is at most 1/254 of the largest one of its row.
+An 8-bit tensor keeps its scales beside it, under its own key with `.int8_scale` behind it: one for each output and each
+place of a kernel, over all inputs. Reading brings it back to float32. The error of a weight is at most 1/254 of the
+largest weight that shares its scale.
 """
 
 from __future__ import annotations
@@ -31,10 +32,9 @@ def pack(state: Mapping[str, Tensor], dtype: torch.dtype | None) -> dict[str, Te
         value = value.detach().cpu()
         if dtype == torch.int8 and value.is_floating_point():
             if value.ndim >= 2 and value.numel() >= SMALLEST:
-                rows = value.float().flatten(1)
-                scale = rows.abs().amax(dim=1).clamp_min(1e-12) / 127
+                scale = value.float().abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / 127  # [out, 1, ...]
                 stored[key + SCALE] = scale
-                value = (rows / scale[:, None]).round().to(torch.int8).view_as(value)
+                value = (value.float() / scale).round().to(torch.int8)
             else:
                 value = value.half()
         elif dtype is not None and value.is_floating_point():
@@ -47,13 +47,13 @@ def unpack(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Undoes `pack`: 8-bit rows become float32, everything else stays as it is in the file.
 
     Raises:
-        ValueError: if a scale has no matrix of as many rows.
+        ValueError: if a scale has no tensor that it fits.
     """
     state: dict[str, Tensor] = {key: value for key, value in stored.items() if not key.endswith(SCALE)}
     for key in stored.keys() - state.keys():
         name, scale = key.removesuffix(SCALE), stored[key]
-        if name not in state or state[name].dtype != torch.int8 or scale.shape != state[name].shape[:1]:
-            raise ValueError(f"{key} must have an int8 tensor {name} of {len(scale)} rows beside it")
-        rows = state[name].flatten(1).float() * scale[:, None]
-        state[name] = rows.view_as(state[name])
+        matrix = state.get(name)
+        if matrix is None or matrix.dtype != torch.int8 or scale.shape != (len(matrix), 1, *matrix.shape[2:]):
+            raise ValueError(f"{key} {tuple(scale.shape)} must have an int8 tensor {name} that it fits beside it")
+        state[name] = matrix.float() * scale
     return state
