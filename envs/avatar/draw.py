@@ -57,8 +57,13 @@ def head_outline(identity: Identity, rig: Rig, face: Face) -> Points:
         (0.0, CHIN * k + drop),
     ]
     points = mirrored(right)
-    depths = np.interp(points[:, 1], (TOP * k, -0.05, 0.1, CHIN * k), (0.0, 0.03, 0.06, 0.12))
-    return rig.silhouette(points, depths, face.pose)
+    return rig.silhouette(points, _outline_depths(rig, points), face.pose)
+
+
+def _outline_depths(rig: Rig, points: Points) -> Points:
+    """z of the outline, [N]: the chin is in front, the corners of the jaw lie below the ears."""
+    lower = np.interp(points[:, 1], (TOP * rig.length, -0.05, 0.1, CHIN * rig.length), (0.0, 0.02, 0.06, 0.13))
+    return lower * (1 - 0.75 * np.minimum(np.abs(points[:, 0]) / rig.half_width, 1.0) ** 2)
 
 
 def _draw_head(canvas: Canvas, identity: Identity, rig: Rig, face: Face) -> None:
@@ -95,7 +100,11 @@ def _draw_skin_marks(canvas: Canvas, identity: Identity, rig: Rig, face: Face) -
     left = [(-x, y) for x, y in inner[::-1]]
     pieces = [np.array(outer), np.array([(-x, y) for x, y in outer[::-1]]), np.array(left), np.array(inner)]
     colour = shade(identity.skin, 0.78 if identity.beard == "full" else 0.34, identity.hair)
-    placed = [rig.on_face(piece, face.pose) for piece in pieces]
+    placed = [rig.silhouette(piece, _outline_depths(rig, piece), face.pose) for piece in pieces[:2]]
+    for piece in pieces[2:]:  # its upper ends stay with the ears
+        at_ear = (np.abs(piece[:, 0]) > 0.75 * w)[:, None]
+        ends = rig.silhouette(piece, _outline_depths(rig, piece), face.pose)
+        placed.append(np.where(at_ear, ends, rig.on_face(piece, face.pose)))
     canvas.fill(curve(*placed), colour, alpha=0.95 if identity.beard == "full" else 0.6, blur=0.004)
 
 
@@ -109,7 +118,7 @@ def _draw_ears(canvas: Canvas, identity: Identity, rig: Rig, face: Face) -> None
         inner = shape * (0.72, 0.62) + (0.30, 0.018)
         inside = rig.silhouette(inner * (side * w, 1.0), -0.03, face.pose)
         canvas.fill(curve(inside), shade(identity.skin, -0.24), alpha=0.7)
-        if identity.earrings:
+        if identity.earrings and side * face.pose.yaw < 8.0:  # the other one is behind the cheek
             lobe = rig.silhouette(np.array(((side * 1.075 * w, 0.122),)), -0.03, face.pose)[0]
             canvas.disc(lobe, 0.0125, shade(identity.accent, -0.18, (190, 140, 40)))
             canvas.disc(lobe - 0.003, 0.005, (255, 250, 225), 0.9)

@@ -82,10 +82,11 @@ def draw_front_hair(canvas: Canvas, identity: Identity, rig: Rig, face: Face) ->
     if style in _SIDES:
         for lock in _locks(identity, rig, face):
             canvas.fill(lock, shade(colour, -0.10))
-    canvas.fill(path, colour, alpha=0.72 if style == "buzz" else 1.0, blur=0.003 if style == "buzz" else 0.0)
+    canvas.fill(path, shade(identity.skin, 0.72, colour) if style == "buzz" else colour)
     if style == "curly":
         for x, y, r in _curls(identity, over=True):
-            centre = rig.silhouette(np.array(((x * rig.half_width, y),)), 0.03, face.pose)[0]
+            depth = float(np.interp(abs(x), (0.0, 1.0), (0.10, -0.03)))
+            centre = rig.silhouette(np.array(((x * rig.half_width, y),)), depth, face.pose)[0]
             canvas.disc(centre, r, shade(colour, 0.035 * np.sin(11 * x + 7 * y)))
             canvas.disc(centre - (0.012, 0.014), 0.45 * r, shade(colour, 0.16), 0.35)
     if style in ("buzz", "curly"):
@@ -168,7 +169,7 @@ def _locks(identity: Identity, rig: Rig, face: Face) -> list[Any]:
 
 def _curls(identity: Identity, over: bool = False) -> list[tuple[float, float, float]]:
     rng = np.random.default_rng(int(abs(identity.fringe) * 1e6))
-    turns = np.linspace(-0.12, np.pi + 0.12, 11) if over else np.linspace(-0.75, np.pi + 0.75, 17)
+    turns = np.linspace(0.22, np.pi - 0.22, 10) if over else np.linspace(-0.75, np.pi + 0.75, 17)
     curls = []
     for turn in turns:
         reach = 1.0 if over else rng.uniform(1.08, 1.22)
@@ -178,25 +179,21 @@ def _curls(identity: Identity, over: bool = False) -> list[tuple[float, float, f
 
 
 def _spikes(outer: Points) -> Points:
-    """Turns the top of an outline into tufts."""
-    dense = np.linspace(0, len(outer) - 1, 19)
+    """Turns the top of an outline into tufts, highest in the middle."""
+    count = 23
+    dense = np.linspace(0, len(outer) - 1, count)
     line = np.column_stack([np.interp(dense, np.arange(len(outer)), outer[:, axis]) for axis in (0, 1)])
-    out = line - (0.0, 0.02)
-    out[:, 0] *= 5.0
-    out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
-    height = np.where(np.arange(19) % 2 == 1, 0.052, 0.0) * np.sin(np.linspace(0.35, np.pi - 0.35, 19))
-    return line + out * height[:, None] * (2.2, 1.0)
+    out = (line - (0.0, -0.05)) * (0.2, 1.0)  # both axes in head units
+    out /= np.linalg.norm(out, axis=1, keepdims=True)
+    high = np.clip(np.sin(np.linspace(0, np.pi, count)) * 1.3 - 0.3, 0.0, 1.0)
+    height = np.where(np.arange(count) % 2 == 1, 0.045, -0.004) * high
+    return line + out * height[:, None] / (0.2, 1.0)
 
 
 def _straight(outer: Points, inner: Points) -> Any:
-    path = curve(
-        *[
-            np.vstack((a, (a + b) / 2 + (b - a)[::-1] * (0.06, -0.06), b))
-            for a, b in zip(outer, outer[1:], strict=False)
-        ],
-        inner,
-    )
-    return path
+    """A path of bowed edges with a corner at every point of `outer`."""
+    edges = zip(outer, outer[1:], strict=False)
+    return curve(*[np.vstack((a, (a + b) / 2 + (b - a)[::-1] * (0.10, -0.10), b)) for a, b in edges], inner)
 
 
 def _fill(canvas: Canvas, rig: Rig, face: Face, points: Points, depth: float, colour: Any, scale: bool = True) -> None:

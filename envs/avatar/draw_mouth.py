@@ -15,7 +15,7 @@ def draw_mouth(canvas: Canvas, identity: Identity, rig: Rig, face: Face) -> None
     """Draws the mouth."""
     _, wide, press, tuck, teeth, tongue = (float(part) for part in face.mouth)
     half, corner = rig.mouth_corners(face.mouth, face.smile)
-    gap = OPENING * face.aperture
+    gap = OPENING * face.aperture + 0.013 * tuck  # for the upper teeth, which stand on the lower lip
     round_ = max(-wide, 0.0)
     lip = 0.023 * identity.lip * (1 - 0.55 * press) * (1 + 0.25 * round_)
     smile = 0.016 * face.smile

@@ -134,7 +134,7 @@ class Avatar(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
             chosen = draw_identity(drawn if chosen is None else chosen)
         self.identity: Identity = chosen
         self._rig = Rig(chosen)
-        self._speech, self._frames = speech, 0
+        self._speech, self._first, self._frames = speech, 0, 0
         self._motion = Motion(np.random.default_rng(int(self.np_random.integers(2**31))), self.fps)
         self._mood_name, self._wanted = "neutral", MOODS["neutral"]
         self._caption: str | None = None
@@ -186,6 +186,10 @@ class Avatar(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         """The current frame, [H, W, 3] uint8."""
         return self._frame.copy() if self.render_mode == "rgb_array" else None
 
+    def speak(self, track: Track) -> None:
+        """Tells what the steps from now on will bring as `audio`, as the option "speech" does from the first one on."""
+        self._speech, self._first = track, self._frames * self.samples
+
     def key_points(self, pose: Pose) -> NDArray[np.float32]:
         """Returns the joints [10, 2], in picture widths, of this head in a pose with its mouth at rest."""
         points = self._rig.key_points(Face(pose=pose))
@@ -205,6 +209,7 @@ class Avatar(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         if audio is None or not np.abs(audio).max(initial=0.0) > 1e-3:
             return REST, "sil", "silence"
         start, stop = self._frames * self.samples, (self._frames + 1) * self.samples
+        start, stop = start - self._first, stop - self._first  # in the track
         if self._speech is not None and np.abs(self._speech.slice(start, stop) - audio).max() < 1e-3:
             phones = self._speech.phones
             return frame_mouth(phones, start, stop), frame_viseme(phones, start, stop), "timeline"
@@ -234,15 +239,15 @@ class Avatar(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         face = self._face
         key_points = to_picture(self._rig.key_points(face), self.height, self.width)
         return {
-            "aperture": face.aperture,
-            "mouth": face.mouth.astype(np.float32),
+            "aperture": round(face.aperture, 5),
+            "mouth": face.mouth.round(5),
             "viseme": viseme,
             "viseme_index": VISEMES.index(viseme),
-            "key_points": key_points.astype(np.float32),
+            "key_points": key_points.round(5),
             "joints": JOINTS,
-            "head": np.array((face.pose.yaw, face.pose.pitch, face.pose.roll), np.float32),
-            "gaze": np.array((face.gaze_x, face.gaze_y), np.float32),
-            "eye_open": face.eye_open,
+            "head": np.array((face.pose.yaw, face.pose.pitch, face.pose.roll)).round(4),
+            "gaze": np.array((face.gaze_x, face.gaze_y)).round(4),
+            "eye_open": round(face.eye_open, 5),
             "mood": self._mood_name,
             "mood_index": tuple(MOODS).index(self._mood_name),
             "speaking": int(voice > SPEECH_LEVEL),

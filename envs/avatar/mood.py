@@ -15,7 +15,7 @@ class Mood:
         energy: how lively the head moves, 1 is usual.
     """
 
-    smile: float = 0.12
+    smile: float = 0.30
     brow_raise: float = 0.0
     brow_tilt: float = 0.0
     eye_open: float = 1.0

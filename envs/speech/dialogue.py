@@ -54,7 +54,7 @@ def draw_speaker(rng: np.random.Generator, languages: Sequence[str], high: float
         variant=f"+{kind}{rng.integers(1, 6 if kind == 'f' else 8)}",
         words_per_minute=int(rng.integers(125, 206)),
         pitch=int(np.clip(rng.normal(38 + 24 * high, 11), 5, 95)),
-        gain=float(rng.uniform(0.5, 1.1)),
+        gain=float(rng.uniform(0.4, 0.9)),
     )
 
 

@@ -87,6 +87,19 @@ def test_a_closure_is_never_missed() -> None:
             assert apertures[int((phone.start + phone.stop) / 2 / env.samples)] < 0.02
 
 
+def test_speech_may_begin_at_any_time() -> None:
+    env, track = make(size=32), song()
+    env.reset(seed=1)
+    for _ in range(3):
+        env.step({})
+    env.speak(track)
+    sources = set()
+    for step in range(20):
+        info = env.step({"audio": track.slice(1280 * step, 1280 * (step + 1))})[4]
+        sources.add(info["source"])
+    assert "timeline" in sources and "estimate" not in sources
+
+
 def test_without_sound_it_is_silent_and_other_sound_is_estimated() -> None:
     env, track = make(), song()
     env.reset(seed=1, options={"speech": track})

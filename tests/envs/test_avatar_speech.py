@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from envs.speech import espeak, phrases, sounds
-from envs.speech.dialogue import Speaker, dialogue
+from envs.speech.dialogue import Speaker, dialogue, monologue
 from envs.speech.estimate import estimate_mouth
 from envs.speech.track import SAMPLE_RATE, Phone, Track, joined, resampled, silence
 from envs.speech.visemes import SHAPES, VISEMES, frame_mouth, mouth_at, visemes_of
@@ -176,3 +176,16 @@ def test_the_estimate_hears_loud_wide_and_hissing() -> None:
     assert estimate_mouth(low)[0] > 0.5 and not estimate_mouth(np.zeros(1280)).any()
     assert estimate_mouth(0.5 * low + high)[1] > estimate_mouth(low)[1] + 0.5
     assert estimate_mouth(hiss)[4] > 0.6 and estimate_mouth(hiss)[0] < 0.4
+
+
+@needs_espeak
+@pytest.mark.parametrize("language", ["en-us", "cmn", "fr-fr"])
+def test_the_estimate_is_near_the_truth(language: str) -> None:
+    rng = np.random.default_rng(1)
+    track = monologue(rng, Speaker(language, "+f2"), 12 * SAMPLE_RATE)
+    frames = [(start, start + 1280) for start in range(0, 12 * SAMPLE_RATE, 1280)]
+    truth = np.array([frame_mouth(track.phones, *frame) for frame in frames])
+    guess = np.array([estimate_mouth(track.slice(*frame)) for frame in frames])
+    opening = truth[:, 0] * (1 - truth[:, 2])
+    assert np.corrcoef(opening, guess[:, 0])[0, 1] > 0.5
+    assert abs(opening.mean() - guess[:, 0].mean()) < 0.15
