@@ -89,7 +89,7 @@ def test_archives(source: Path, tmp_path: Path, parts: int) -> None:
     else:
         (tmp_path / "in/part_ac/minecraft.tar.partac").unlink()
     report = convert("teco", tmp_path / "in", tmp_path / "cut", Options(), progress=False)
-    assert report["skipped_by_reason"]["damaged archive"] == 1 and 0 < report["converted"] < 6
+    assert report["skipped_by_reason"]["damaged or foreign"] == 1 and 0 < report["converted"] < 6
     assert all(entry["detail"] for entry in report["skipped"])
     for clip in ClipSet(tmp_path / "cut"):
         assert_aligned(clip)

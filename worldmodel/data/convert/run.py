@@ -104,7 +104,7 @@ def convert_shard(conversion: Conversion, out: Path, shard: int, recordings: lis
             lags: list[int | None] = []
             try:
                 if recording.problem:
-                    raise Skip("damaged archive", recording.problem)
+                    raise Skip("damaged or foreign", recording.problem)
                 track = reader.read(recording, conversion.options)
                 track.meta["recording"] = recording.name
                 for clip in make_clips(track, clean_key(number, recording.name), conversion.options, cuts):
