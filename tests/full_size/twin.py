@@ -2,60 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.reduced import narrow
 from conditions import Prepared, collate
 from worldmodel.config import Config, load_config
-from worldmodel.world import FrameConfig, WorldConfig, WorldModel
+from worldmodel.world import WorldModel
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("midas-3b", "midas-0.5b", "minecraft-3b", "minecraft-0.5b")
-WIDTHS = [8, 8, 8, 8, 16, 16, 32]
 
 
 def full(name: str, *settings: str) -> Config:
     """A shipped configuration."""
     return load_config([f"config={ROOT / 'configs' / name}.yaml", *settings])
-
-
-def narrow(config: WorldConfig, window_chunks: int = 2) -> WorldConfig:
-    """The configuration at small widths, 128x192 pixels, a window of two chunks; encoders that need no download."""
-    autoencoder = replace(
-        config.autoencoder,
-        latent_channels=8,
-        attention_head_dim=8,
-        encoder_block_out_channels=WIDTHS,
-        decoder_block_out_channels=WIDTHS,
-        temporal_heads=2,
-    )
-    heads = config.backbone.num_attention_heads // config.backbone.num_key_value_heads
-    backbone = replace(
-        config.backbone,
-        hidden_size=8 * heads,
-        intermediate_size=48,
-        num_attention_heads=heads,
-        num_key_value_heads=1,
-        vocab_size=16,
-    )
-    conditions: dict[str, dict[str, Any]] = {name: dict(values) for name, values in config.conditions.items()}
-    if "audio" in conditions:
-        conditions["audio"] = {"samples": conditions["audio"]["samples"], "features": 8}
-    if "text" in conditions:
-        conditions["text"] = {"num_tokens": conditions["text"]["num_tokens"], "features": 8}
-    return replace(
-        config,
-        frame=FrameConfig(128, 192, config.frame.fps),
-        autoencoder=autoencoder,
-        layout=replace(config.layout, window_chunks=window_chunks),
-        backbone=backbone,
-        head=replace(config.head, hidden_size=32),
-        conditions=conditions,
-    )
 
 
 def narrow_world(name: str, seed: int = 0) -> WorldModel:

@@ -76,13 +76,19 @@ def start(config: TrainingConfig) -> Accelerator:
         The accelerator: device, rank and autocast.
 
     Raises:
-        RuntimeError: if fewer processes came up than were asked for, or the launcher's way of sharing is another than
-            one whole model per process.
+        RuntimeError: if fewer processes came up than were asked for, the launcher was asked for another precision, or
+            its way of sharing is another than one whole model per process.
     """
     precision = config.precision
     if precision == "auto":
         on_cuda = torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "false").lower() != "true"
         precision = "bf16" if on_cuda or cpu_multiplies_bf16() else "fp32"
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if asked not in ("no", precision):
+        raise RuntimeError(
+            f"the launcher was asked for {asked}, this run for {precision} (training.precision={config.precision}): "
+            f"set training.precision={asked if asked == 'bf16' else 'fp32'}, or the launcher's mixed_precision"
+        )
     accelerator = Accelerator(mixed_precision="bf16" if precision == "bf16" else "no")
     count = accelerator.num_processes
     # With --cpu, `accelerate launch --num_processes N` announces N processes by MASTER_ADDR and then starts one.
