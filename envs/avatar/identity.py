@@ -138,7 +138,7 @@ def draw_identity(seed: int) -> Identity:
         skin=SKINS[skin],
         hair=HAIRS[int(rng.choice(len(HAIRS), p=hair_weights / hair_weights.sum()))],
         eyes=EYES[int(rng.integers(2 if skin >= 5 else len(EYES)))],
-        cloth=_colour(hue + rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.62), rng.uniform(0.42, 0.85)),
+        cloth=_cloth(rng, hue + rng.uniform(0.3, 0.7), SKINS[skin]),
         accent=_colour(hue + rng.uniform(0.0, 1.0), rng.uniform(0.1, 0.35), rng.uniform(0.9, 0.98)),
         backdrop=_colour(hue, rng.uniform(0.16, 0.4), rng.uniform(0.78, 0.93)),
         hair_style=HAIR_STYLES[int(rng.choice(len(HAIR_STYLES), p=weights / weights.sum()))],
@@ -159,6 +159,17 @@ def shade(colour: Colour, amount: float, towards: Colour | None = None) -> Colou
     weight = abs(amount)
     r, g, b = (round(a + (t - a) * weight) for a, t in zip(colour, target, strict=True))
     return r, g, b
+
+
+def _cloth(rng: np.random.Generator, hue: float, skin: Colour) -> Colour:
+    """A colour for clothes that nobody takes for skin."""
+    saturation, value = rng.uniform(0.3, 0.62), rng.uniform(0.42, 0.85)
+    choices = [_colour(hue + turn, saturation, value) for turn in (0.0, 0.33, 0.67)]
+
+    def apart(colour: Colour) -> int:
+        return sum(abs(a - b) for a, b in zip(colour, skin, strict=True))
+
+    return choices[0] if apart(choices[0]) >= 110 else max(choices, key=apart)
 
 
 def _colour(hue: float, saturation: float, value: float) -> Colour:
