@@ -140,7 +140,7 @@ def train(world: WorldModel, frames: int, windows: int, steps: int) -> dict[str,
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
         watch.lap("head")
         times.append(time.perf_counter() - begun)
     seconds = float(np.mean(times[1:]))

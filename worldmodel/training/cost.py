@@ -94,7 +94,7 @@ def frame_bytes(world: WorldModel, num_streams: int = 1, width: int = 2) -> dict
     """
     model = world.backbone.model.config
     keys = 2 * model.num_hidden_layers * model.num_key_value_heads * world.backbone.head_width
-    weights = count(world.backbone) - count(world.backbone.model.embed_tokens)  # type: ignore[arg-type]
+    weights = count(world.backbone) - count(world.backbone.model.embed_tokens)
     return {
         "backbone": width * (weights + num_streams * world.layout.window_tokens * keys),
         "head": width * world.config.flow.num_steps * count(world.head),
