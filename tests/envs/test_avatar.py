@@ -10,12 +10,14 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import envs  # noqa: F401  (registers the worlds)
-from envs.avatar.env import Avatar
-from envs.avatar.identity import draw_identity
-from envs.avatar.mood import MOODS, read_caption
-from envs.avatar.rig import JOINTS, Pose, Rig, from_picture, to_picture
-from envs.speech.sounds import sing
-from envs.speech.track import SAMPLE_RATE, Track
+
+pytest.importorskip("envs.avatar.canvas", exc_type=ImportError)  # the extra `avatar`
+from envs.avatar.env import Avatar  # noqa: E402
+from envs.avatar.identity import draw_identity  # noqa: E402
+from envs.avatar.mood import MOODS, read_caption  # noqa: E402
+from envs.avatar.rig import JOINTS, Pose, Rig, from_picture, to_picture  # noqa: E402
+from envs.speech.sounds import sing  # noqa: E402
+from envs.speech.track import SAMPLE_RATE, Track  # noqa: E402
 
 
 def make(**options: Any) -> Avatar:

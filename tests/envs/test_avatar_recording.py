@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 import envs  # noqa: F401  (registers the worlds)
-from envs.avatar.env import Avatar
-from envs.avatar.performer import SCENES, Performer
-from envs.record import Recording, record
-from worldmodel.data.clips import ClipSet
+
+pytest.importorskip("envs.avatar.canvas", exc_type=ImportError)  # the extra `avatar`
+from envs.avatar.env import Avatar  # noqa: E402
+from envs.avatar.performer import SCENES, Performer  # noqa: E402
+from envs.record import Recording, record  # noqa: E402
+from worldmodel.data.clips import ClipSet  # noqa: E402
 
 
 def make(**options: object) -> Avatar:
