@@ -1,0 +1,98 @@
+"""The command line: python -m worldmodel.evaluation --checkpoint DIR --data DIR --out DIR [--quick] [--only NAMES]"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from worldmodel.evaluation.options import FIGURES, QUICK, Options
+from worldmodel.evaluation.run import evaluate
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line and returns the exit status: 0 when measured, whatever the figures; 1 for bad input."""
+    arguments = _parser().parse_args(argv)
+    begun = time.perf_counter()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    try:
+        record = evaluate(
+            arguments.checkpoint,
+            arguments.data,
+            arguments.out,
+            QUICK if arguments.quick else Options(),
+            only=arguments.only,
+            worlds=arguments.worlds,
+            reader=arguments.reader,
+            device=arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+            command="python -m worldmodel.evaluation " + shlex.join(sys.argv[1:] if argv is None else argv),
+            quick=arguments.quick,
+            report=lambda text: print(f"[{time.perf_counter() - begun:5.0f} s] {text}", flush=True),
+        )
+    except (FileNotFoundError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: the figures measured so far are in figures.json; go on with --only", file=sys.stderr)
+        return 130
+    marks = {True: "reached", False: "missed", None: "not measured"}
+    print()
+    for target in record["targets"]:
+        print(f"{marks[target['reached']]:<13} {target['what']}: {target['measured']}, wanted {target['wanted']}")
+    print(f"\n{arguments.out / 'report.html'}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m worldmodel.evaluation",
+        description="Measures a checkpoint on clips of worlds that it was not trained on: "
+        "reconstruction, prediction, control, drift and memory. Writes figures.json, plots, contact sheets and "
+        "report.html.",
+        epilog="Record the clips with: python -m envs.record --clips 64 --frames 400 --seed 1000000 --out DATA. "
+        "Prediction at 300 frames needs clips of 316 frames or more.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--checkpoint", required=True, help="checkpoint folder, or its id on the hub")
+    parser.add_argument("--data", type=Path, required=True, help="folder of held-out clips")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--quick", action="store_true", help="a look in a minute: few starts, short streams")
+    parser.add_argument(
+        "--only",
+        type=_names,
+        default=FIGURES,
+        metavar="NAMES",
+        help=f"figures to measure, separated by commas, of {','.join(FIGURES)}; the others are kept from before",
+    )
+    parser.add_argument(
+        "--worlds",
+        default="envs",
+        metavar="MODULE",
+        help="Python module that registers the clips' rendered worlds, to drive them under the same scripts; "
+        "'' does without",
+    )
+    parser.add_argument("--reader", type=Path, help="saved inverse-dynamics model to use instead of training one")
+    parser.add_argument("--device", help="where the model runs; the accelerator if there is one")
+    parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0 leaves it the choice")
+    return parser
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if name not in FIGURES:
+            near = difflib.get_close_matches(name, FIGURES, 1, 0)
+            raise argparse.ArgumentTypeError(f"no figure is called {name!r}, did you mean {near[0]!r}?")
+    if not names:
+        raise argparse.ArgumentTypeError(f"names one or more of {','.join(FIGURES)}, got {text!r}")
+    return tuple(name for name in FIGURES if name in names)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""How much is measured: the default sizes, and the small ones of `--quick`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+FIGURES = ("reconstruction", "prediction", "control", "drift", "memory")
+
+
+class Unavailable(Exception):
+    """A figure cannot be measured on this checkpoint and these clips; the message says why. The others still can."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Sizes of an evaluation. Lengths are in frames.
+
+    Attributes:
+        seed: of every random choice, the sessions' noise included.
+        num_streams: sessions stepped together in a batch.
+        context_frames: true frames a session starts from.
+        horizons: frames after the context at which predictions are scored.
+        rollouts: (length, number of starts) of the predictions; long ones count for the short horizons too.
+        reconstruction_frames: frames encoded and decoded, taken evenly from the clips.
+        reconstruction_run: consecutive frames in one encoded stretch.
+        drift_frames: length of the long streams.
+        drift_window: length of the windows whose statistics are compared.
+        drift_reference: windows of rendered clips that they are compared with, at most.
+        drift_streams: streams under random play, and as many under no input.
+        control_starts: scripted walks for the read-back.
+        control_hold: frames for which each scripted action is held.
+        lesson_worlds: rendered worlds of seeds of their own that the inverse-dynamics model learns in.
+        reader_frames: frames of recorded clips that it is tested on, at most; or learns from, where the worlds cannot
+            be driven.
+        reader_steps: its training steps.
+        memory_starts: places where the view turns away and back.
+        memory_angles: degrees turned away before turning back; 360 is a full turn, in one direction.
+        memory_rate: degrees turned per frame.
+    """
+
+    seed: int = 0
+    num_streams: int = 8
+    context_frames: int = 16
+    horizons: tuple[int, ...] = (1, 10, 50, 300)
+    rollouts: tuple[tuple[int, int], ...] = ((10, 64), (50, 24), (300, 8))
+    reconstruction_frames: int = 512
+    reconstruction_run: int = 32
+    drift_frames: int = 2000
+    drift_window: int = 60
+    drift_reference: int = 160
+    drift_streams: int = 4
+    control_starts: int = 16
+    control_hold: int = 24
+    lesson_worlds: int = 32
+    reader_frames: int = 8000
+    reader_steps: int = 1500
+    memory_starts: int = 8
+    memory_angles: tuple[int, ...] = (30, 60, 90, 180, 360)
+    memory_rate: float = 7.5
+
+    def to_dict(self) -> dict[str, Any]:
+        """The sizes as plain JSON values."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # tuples become lists, as they are read back
+        return plain
+
+
+QUICK = Options(
+    num_streams=4,
+    context_frames=4,
+    rollouts=((10, 8), (50, 4)),
+    reconstruction_frames=64,
+    reconstruction_run=16,
+    drift_frames=240,
+    drift_reference=24,
+    drift_streams=2,
+    control_starts=4,
+    control_hold=18,
+    lesson_worlds=6,
+    reader_frames=1200,
+    reader_steps=400,
+    memory_starts=4,
+    memory_angles=(60, 360),
+    memory_rate=15.0,
+)

@@ -1,0 +1,107 @@
+"""Generating with many streams at once.
+
+Shapes: B streams, T frames, C latent channels, h w latent, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodel.evaluation.scripts import Action
+
+if TYPE_CHECKING:
+    from worldmodel.world import WorldModel
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a stream begins: true frames and what led from each to the next.
+
+    Attributes:
+        frames: [T, H, W, 3] uint8.
+        actions: T - 1 raw actions.
+    """
+
+    frames: NDArray[np.uint8]
+    actions: list[Action]
+
+
+def stream(
+    world: WorldModel, starts: Sequence[Start], actions: Sequence[Sequence[Action]], seed: int
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    """Steps one batch of streams, keeping nothing.
+
+    Args:
+        world: the model.
+        starts: B beginnings.
+        actions: B scripts of one length; names that the world does not know are left out.
+        seed: of the noise.
+
+    Yields:
+        After each step the frames [B, H, W, 3] uint8 and their latents [B, C, h, w] float32.
+
+    Raises:
+        ValueError: if the scripts differ in length or number.
+    """
+    if len({len(script) for script in actions}) != 1 or len(actions) != len(starts):
+        raise ValueError(
+            f"every stream needs a script, all of one length, got {len(starts)} streams and scripts of "
+            f"{sorted(len(script) for script in actions)} steps"
+        )
+    known = set(world.conditions.names)
+    one = len(starts) == 1
+    session = world.session(
+        seed=seed,
+        first_frames=starts[0].frames if one else [start.frames for start in starts],
+        first_conditions=_known(starts[0].actions, known) if one else [_known(s.actions, known) for s in starts],
+        num_streams=len(starts),
+    )
+    for step in zip(*(_known(script, known) for script in actions), strict=True):
+        frames = session.step(step[0] if one else list(step))
+        yield (frames[None] if one else frames), session.latents.float().cpu().numpy()
+
+
+def rollout(
+    world: WorldModel,
+    starts: Sequence[Start],
+    actions: Sequence[Sequence[Action]],
+    num_streams: int,
+    seed: int,
+    report: Report,
+    what: str = "",
+) -> NDArray[np.uint8]:
+    """Generates a clip for every start, a batch of streams at a time.
+
+    Args:
+        world: the model.
+        starts: S beginnings.
+        actions: S scripts of one length T.
+        num_streams: streams in a batch.
+        seed: of the noise; batch b uses seed + b * num_streams.
+        report: called with a line of progress every 50 steps.
+        what: what to call it in that line.
+
+    Returns:
+        [S, T, H, W, 3] uint8.
+    """
+    clips = []
+    for first in range(0, len(starts), num_streams):
+        batch, scripts = starts[first : first + num_streams], actions[first : first + num_streams]
+        frames = []
+        for pictures, _ in stream(world, batch, scripts, seed + first):
+            frames.append(pictures)
+            if len(frames) % 50 == 0:
+                report(f"{what} streams {first + 1}-{first + len(batch)} of {len(starts)}, frame {len(frames)}")
+        clips.append(np.stack(frames, axis=1))
+    return np.concatenate(clips)
+
+
+def _known(actions: Sequence[Action], names: set[str]) -> list[Action]:
+    return [{name: value for name, value in action.items() if name in names} for action in actions]

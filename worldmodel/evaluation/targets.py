@@ -1,0 +1,98 @@
+"""What a small voxel world's checkpoint should reach, and whether it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+RECONSTRUCTION_DB = 26.0
+CONTROL = 0.85
+CONTROL_TRUTH = 0.95
+HORIZONS = ("1", "10", "50")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One line of the verdict.
+
+    Attributes:
+        figure: the measurement it belongs to.
+        what: in words.
+        measured: the value, worded.
+        wanted: the least that is wanted, worded.
+        reached: whether it is; None where it could not be measured.
+    """
+
+    figure: str
+    what: str
+    measured: str
+    wanted: str
+    reached: bool | None
+
+
+def judge(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Compares figures with their targets.
+
+    Args:
+        figures: by name, what each `measure` returned; those not measured are left out.
+
+    Returns:
+        A list of `Target` as dicts, in the order of the report.
+    """
+    targets: list[Target] = []
+    if "reconstruction" in figures:
+        value = figures["reconstruction"]["psnr_db"]
+        wanted = f"≥ {RECONSTRUCTION_DB:g} dB"
+        targets.append(
+            Target("reconstruction", "reconstruction PSNR", f"{value:.2f} dB", wanted, value >= RECONSTRUCTION_DB)
+        )
+    for horizon in HORIZONS if "prediction" in figures else ():
+        targets += _prediction(horizon, figures["prediction"]["horizons"].get(horizon))
+    if "control" in figures:
+        targets += _control(figures["control"])
+    if "drift" in figures:
+        drift = figures["drift"]
+        total = len(drift["streams"]) * len(drift["range"])
+        targets.append(
+            Target(
+                "drift",
+                f"statistics within the range of rendered clips, to frame {drift['frames']}",
+                f"{total - len(drift['outside'])} of {total}",
+                "all",
+                drift["within"],
+            )
+        )
+    return [asdict(target) for target in targets]
+
+
+def _prediction(horizon: str, scores: Mapping[str, Any] | None) -> list[Target]:
+    plural = "" if horizon == "1" else "s"
+    lines = []
+    for key, name, digits in (("psnr", "PSNR", 2), ("ssim", "SSIM", 3)):
+        what = f"prediction at {horizon} frame{plural}, {name}"
+        if scores is None:
+            lines.append(Target("prediction", what, "not measured", "beats both", None))
+            continue
+        column = "psnr_db" if key == "psnr" else "ssim"
+        model, copied, shuffled = (f"{scores[way][column]:.{digits}f}" for way in ("model", "copy", "shuffled"))
+        wanted = f"beats copy ({copied}) and shuffled ({shuffled})"
+        lines.append(Target("prediction", what, model, wanted, scores[f"beats_{key}"]))
+    return lines
+
+
+def _control(figures: Mapping[str, Any]) -> list[Target]:
+    lines = []
+    truth = ("rendered", "rendered world, same scripts")
+    if "rendered" not in figures:
+        truth = ("clips", "recorded clips")
+    names = dict([("generated", "generated clips"), truth])
+    questions = {"turn": "left / none / right", "move": "back / none / forward"}
+    for source, where in names.items():
+        least = CONTROL if source == "generated" else CONTROL_TRUTH
+        for question, classes in questions.items():
+            if source in figures:
+                value = figures[source][question]["accuracy"]
+                what = f"{classes} read back, {where}"
+                lines.append(Target("control", what, f"{100 * value:.1f} %", f"≥ {100 * least:.0f} %", value >= least))
+    return lines

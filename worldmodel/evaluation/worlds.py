@@ -1,0 +1,152 @@
+"""Driving the rendered world that a clip was recorded from, under a script: the truth that no clip holds.
+
+The world is made by its id through Gymnasium's registry, with the module that registers it named at run time
+(`gymnasium.make("envs:worldmodel/BlockWorld-v0")`), so that this package needs no rendered world to be installed.
+
+Shapes: T frames, H W pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodel.evaluation.figure import Task
+from worldmodel.evaluation.heldout import Place
+from worldmodel.evaluation.labels import Track
+from worldmodel.evaluation.options import Unavailable
+from worldmodel.evaluation.scores import score
+from worldmodel.evaluation.scripts import Action
+
+RETRACED_DB = 27.0  # a retraced clip differs from the recorded one by its video compression only (about 40 dB)
+
+
+@dataclass(frozen=True)
+class Driven:
+    """What the rendered world showed under a script.
+
+    Attributes:
+        frames: [T + 1, H, W, 3] uint8, the first being the last frame before the script.
+        track: where the player was in them, as far as the world tells.
+    """
+
+    frames: NDArray[np.uint8]
+    track: Track
+
+
+class RenderedWorlds:
+    """The worlds that clips were recorded from, each retraced to a frame of its clip and then driven by a script.
+
+    Args:
+        task: the evaluation; its `worlds` names the module that registers the worlds.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self._envs: dict[str, gymnasium.Env[Any, Any]] = {}
+
+    def __enter__(self) -> RenderedWorlds:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for env in self._envs.values():
+            env.close()
+
+    def drive(self, clip: int, frame: int, script: Sequence[Action]) -> Driven:
+        """Retraces a clip to a frame by its own actions, then follows a script.
+
+        Args:
+            clip: the clip's number.
+            frame: the frame of it at which the script begins.
+            script: T actions.
+
+        Raises:
+            Unavailable: if the world cannot be made, or the retraced frame is not the clip's: another version of the
+                world drew it.
+        """
+        held_out = self.task.held_out
+        meta = held_out.meta(clip)
+        env = self._env(meta)
+        picture, info = env.reset(seed=int(meta["seed"]))
+        for action in held_out.actions(Place(clip, 0, frame + 1)):
+            picture, _, _, _, info = env.step(action)
+        recorded = held_out.frames(Place(clip, frame, 1))[0]
+        likeness = float(score(np.asarray(picture), recorded)[0])
+        if likeness < RETRACED_DB:
+            raise Unavailable(
+                f"the rendered world does not retrace clip {held_out.clips.keys[clip]}: its frame {frame} comes out "
+                f"at {likeness:.1f} dB, {RETRACED_DB:.0f} expected; were the clips recorded with another version?"
+            )
+        return _follow(env, np.asarray(picture), info, script)
+
+    def explore(self, meta: dict[str, Any], seed: int, script: Sequence[Action]) -> Driven:
+        """Follows a script in a world of another seed.
+
+        Args:
+            meta: of a clip of such a world.
+            seed: of the world.
+            script: T actions.
+
+        Raises:
+            Unavailable: if the world cannot be made.
+        """
+        env = self._env(meta)
+        picture, info = env.reset(seed=seed)
+        return _follow(env, np.asarray(picture), info, script)
+
+    def _env(self, meta: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+        name, kwargs = meta.get("world"), meta.get("world_kwargs", {})
+        if not name or not (self.task.worlds or ":" in name):
+            raise Unavailable("no module of rendered worlds is named (--worlds), or the clips do not name their world")
+        name = name if ":" in name else f"{self.task.worlds}:{name}"
+        identity = json.dumps([name, kwargs], sort_keys=True)
+        if identity not in self._envs:
+            try:
+                self._envs[identity] = gymnasium.make(name, disable_env_checker=True, **kwargs).unwrapped
+            except (ImportError, gymnasium.error.Error) as error:
+                raise Unavailable(f"the rendered world {name} cannot be made: {error}") from error
+        return self._envs[identity]
+
+
+def _follow(
+    env: gymnasium.Env[Any, Any], picture: NDArray[np.uint8], info: dict[str, Any], script: Sequence[Action]
+) -> Driven:
+    pictures, infos = [np.array(picture)], [info]
+    for action in script:
+        picture, _, _, _, info = env.step(action)
+        pictures.append(np.array(picture))
+        infos.append(info)
+    told = {name: [i[name] for i in infos] for name in ("position", "pitch") if all(name in i for i in infos)}
+    return Driven(np.stack(pictures), Track.of(told))
+
+
+def drive_all(
+    task: Task, places: Sequence[Place], scripts: Sequence[Sequence[Action]]
+) -> tuple[list[Driven] | None, dict[str, Any]]:
+    """Drives the rendered world from the end of each place's context.
+
+    Args:
+        task: the evaluation.
+        places: stretches of clips; the script begins at their frame `context_frames - 1`.
+        scripts: one per place.
+
+    Returns:
+        What was seen at each place, or None if the world cannot be driven; and for the record {"rendered": bool,
+        "why": the reason if it cannot}.
+    """
+    driven = []
+    with RenderedWorlds(task) as worlds:
+        for number, (place, script) in enumerate(zip(places, scripts, strict=True)):
+            try:
+                driven.append(worlds.drive(place.clip, place.first + task.options.context_frames - 1, script))
+            except Unavailable as reason:
+                return None, {"rendered": False, "why": str(reason)}
+            if (number + 1) % 4 == 0:
+                task.report(f"rendered the truth of {number + 1}/{len(places)} scripts")
+    return driven, {"rendered": True}
