@@ -92,6 +92,7 @@ class Play:
         self.game.close()
 
     def _record(self, film: Path) -> None:
+        self.game.catch_up()  # so that two worlds side by side begin at the same place
         self.recorder = Recorder(film, self.game.fps)
         self.recorder.write(self.game.picture, None)
 
