@@ -22,6 +22,8 @@ class NoiseConfig:
     num_buckets: int = 20
     max_sigma: float = 0.5
     stream_bucket: int = 1  # the bucket that a stream's own frames are given
+    redraw: float = 0.0  # share of clips that learn from context frames that the model redrew: WorldModel.redraw
+    redraw_steps: int = 2  # solver steps of it
 
     def __post_init__(self) -> None:
         if self.num_buckets < 2 or not 0 <= self.stream_bucket < self.num_buckets:
@@ -31,6 +33,11 @@ class NoiseConfig:
             )
         if not 0 <= self.max_sigma < 1:
             raise ValueError(f"noise.max_sigma must lie in [0, 1), got {self.max_sigma}")
+        if not 0 <= self.redraw <= 1 or self.redraw_steps < 1:
+            raise ValueError(
+                f"noise.redraw must lie in [0, 1] and noise.redraw_steps be 1 or more, "
+                f"got {self.redraw} and {self.redraw_steps}"
+            )
 
 
 def draw_buckets(batch: int, frames: int, config: NoiseConfig, generator: Generators, like: Tensor) -> Tensor:

@@ -94,19 +94,24 @@ def timestep_features(timestep: Tensor, width: int) -> Tensor:
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 
-def solve(field: Callable[[Tensor, Tensor], Tensor], noise: Tensor, num_steps: int) -> Tensor:
-    """Integrates a velocity field from noise (t = 1) to data (t = 0) with Euler's method over linspace(1, 0, K + 1).
+def solve(
+    field: Callable[[Tensor, Tensor], Tensor], noise: Tensor, num_steps: int, begin: Tensor | float = 1.0
+) -> Tensor:
+    """Integrates a velocity field to data (t = 0) with Euler's method over linspace(begin, 0, K + 1).
 
     Args:
         field: (x [B, ...], timestep [B]) to velocity [B, ...].
-        noise: [B, ...] where the path begins.
+        noise: [B, ...] where the path begins: noise, or `interpolate` of data and noise.
         num_steps: K.
+        begin: timestep of that point, 1 for noise; or [B], one for each row.
 
     Returns:
         [B, ...] data.
     """
     x = noise
+    if not isinstance(begin, Tensor):
+        begin = torch.full((x.shape[0],), begin, device=x.device)
+    width = (begin / num_steps).to(x.dtype).view(-1, *[1] * (x.ndim - 1))
     for k in range(num_steps):
-        timestep = torch.full((x.shape[0],), 1 - k / num_steps, device=x.device)
-        x = x - field(x, timestep).to(x.dtype) / num_steps
+        x = x - width * field(x, begin * (1 - k / num_steps)).to(x.dtype)
     return x

@@ -21,8 +21,17 @@ from torch.nn import functional
 from conditions import ConditionSet, Prepared
 from worldmodel.autoencoder import Autoencoder, AutoencoderConfig
 from worldmodel.backbone import Backbone, BackboneConfig
-from worldmodel.embedding import FrameEmbedding, NoiseConfig, corrupt, draw_buckets, to_tokens
-from worldmodel.flow import FlowConfig, Generators, draw_normal, draw_uniform, interpolate, sample_timesteps, velocity
+from worldmodel.embedding import FrameEmbedding, NoiseConfig, corrupt, draw_buckets, to_latents, to_tokens
+from worldmodel.flow import (
+    FlowConfig,
+    Generators,
+    draw_normal,
+    draw_uniform,
+    interpolate,
+    sample_timesteps,
+    solve,
+    velocity,
+)
 from worldmodel.head import Head, HeadConfig
 from worldmodel.layout import Layout, LayoutConfig
 
@@ -128,6 +137,8 @@ class WorldModel(nn.Module):
     ) -> dict[str, Tensor]:
         """Teacher-forced flow matching: every frame is predicted from the true, corrupted, frames before it.
 
+        With `noise.redraw`, a share of the clips has the frames before it redrawn by the model: see `redraw`.
+
         Args:
             latents: [B, T + 1, C, h, w], unit variance; frames 1 to T are predicted.
             prepared: conditions by name, T values each (T / F where the rate is one per chunk).
@@ -145,6 +156,8 @@ class WorldModel(nn.Module):
         self._check_latents(latents)
         context, target = latents[:, :-1], to_tokens(latents[:, 1:], self.config.patch_size)
         batch, frames = context.shape[:2]
+        if self.config.noise.redraw:
+            context = self._redraw_some(context, prepared, generator, reference)
         bucket = draw_buckets(batch, frames, self.config.noise, generator, latents)
         context = corrupt(context, bucket, self.config.noise, generator)
         hidden = self.hidden(context, bucket, self._drop(prepared, generator), reference)
@@ -168,6 +181,59 @@ class WorldModel(nn.Module):
             "clip_loss": error.detach().view(batch, -1).mean(dim=1),
             "by_noise": total / count.clamp(min=1),
         }
+
+    @torch.no_grad()
+    def redraw(
+        self,
+        context: Tensor,
+        prepared: Mapping[str, Prepared],
+        generator: Generators = None,
+        reference: Tensor | None = None,
+    ) -> Tensor:
+        """Context frames as the model would have drawn them, so that it learns to mend its own errors.
+
+        Every frame but the first is noised up to a timestep and solved back from there by the model, which sees the
+        true frames before it: what the frame shows stays, what is lost in noise is the model's own (after Resampling
+        Forcing, Guo et al. 2025).
+
+        Args:
+            context: [B, T, C, h, w].
+            prepared: conditions of the T frames that follow.
+            generator: as in `loss`.
+            reference: as in `loss`.
+
+        Returns:
+            [B, T, C, h, w], without gradient.
+        """
+        config, target = self.config, to_tokens(context[:, 1:], self.config.patch_size)
+        shape = target.shape[:2]
+        bucket = torch.full(context.shape[:2], config.noise.stream_bucket, device=context.device)
+        seen = corrupt(context, bucket, config.noise, generator)
+        guide = self.head.guide(self.hidden(seen, bucket, prepared, reference)[:, :-1]).flatten(0, 1)
+        timestep = sample_timesteps(shape, config.flow, generator, target)
+        noisy = interpolate(target, draw_normal(target.shape, generator, target), timestep[..., None, None])
+        drawn = solve(
+            lambda x, t: self.head(x, t, guide), noisy.flatten(0, 1), config.noise.redraw_steps, timestep.flatten()
+        )
+        torch.clear_autocast_cache()  # weights cast here would carry no gradient
+        drawn = to_latents(drawn.unflatten(0, shape), config.patch_size, self.latent_size[0])
+        return torch.cat([context[:, :1], drawn.to(context.dtype)], dim=1)
+
+    def _redraw_some(
+        self,
+        context: Tensor,
+        prepared: Mapping[str, Prepared],
+        generator: Generators,
+        reference: Tensor | None,
+    ) -> Tensor:
+        """`redraw` for the configured share of the clips."""
+        rows = (draw_uniform(context.shape[:1], generator, context) < self.config.noise.redraw).nonzero()[:, 0]
+        if not len(rows):
+            return context
+        own = [generator[row] for row in rows.tolist()] if isinstance(generator, Sequence) else generator
+        some = {name: Prepared(x[rows], present[rows]) for name, (x, present) in prepared.items()}
+        drawn = self.redraw(context[rows], some, own, None if reference is None else reference[rows])
+        return context.index_copy(0, rows, drawn)
 
     def hidden(
         self, context: Tensor, bucket: Tensor, prepared: Mapping[str, Prepared], reference: Tensor | None = None

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from conditions import collate
+from conditions import Prepared, collate
 from tests.tiny import tiny_actions, tiny_config, tiny_world
 from worldmodel import WorldModel
 from worldmodel.config import Config, from_dict, load_config, save_config
@@ -23,6 +23,10 @@ def batch(world: WorldModel, clips: int = 3, frames: int = 6) -> tuple[torch.Ten
     torch.manual_seed(0)
     prepared = collate([world.conditions.prepare(tiny_actions(frames, seed=i)) for i in range(clips)])
     return torch.randn(clips, frames + 1, *world.latent_shape), prepared
+
+
+def rng(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def test_overfit_one_batch() -> None:
@@ -75,6 +79,64 @@ def test_latents_of_another_autoencoder_are_refused() -> None:
         world.loss(torch.randn(1, 3, 16, 2, 2), world.conditions.prepare(tiny_actions(2)))
 
 
+# -- redrawn context --------------------------------------------------------------------------------------------------
+
+
+def test_a_redrawn_frame_is_the_models_own_from_the_true_past() -> None:
+    world = tiny_world()
+    latents, prepared = batch(world, clips=2)
+    context = latents[:, :-1]
+
+    def redraw(context: torch.Tensor) -> torch.Tensor:
+        return world.redraw(context, prepared, [torch.Generator().manual_seed(row) for row in range(2)])
+
+    drawn = redraw(context)
+    assert torch.equal(drawn[:, 0], context[:, 0]) and not drawn.requires_grad
+    assert (drawn[:, 1:] != context[:, 1:]).all()
+    changed = context.clone()
+    changed[:, 2] += 1  # it stays in what is redrawn of it, and is seen by the frames after it
+    again = redraw(changed)
+    assert torch.equal(again[:, :2], drawn[:, :2]) and (again[:, 2:] != drawn[:, 2:]).any(dim=(2, 3, 4)).all()
+
+
+def test_redrawing_leaves_a_frame_that_the_model_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the true velocity, what was noised comes back as it was."""
+    world = tiny_world()
+    latents, prepared = batch(world, clips=2)
+    context = latents[:, :-1]
+    data = to_tokens(context[:, 1:], 1).flatten(0, 1)
+    monkeypatch.setattr(world.head, "forward", lambda x, t, guide: (x - data) / t[:, None, None])
+    torch.testing.assert_close(world.redraw(context, prepared), context, atol=1e-4, rtol=1e-4)
+
+
+def test_a_share_of_the_clips_learns_from_redrawn_frames() -> None:
+    world = tiny_world()
+    latents, prepared = batch(world, clips=8)
+
+    def losses(share: float) -> torch.Tensor:
+        world.config.noise.redraw = share
+        generators = [torch.Generator().manual_seed(row) for row in range(8)]
+        return world.loss(latents, prepared, generators)["clip_loss"]
+
+    whole = losses(0.999999)
+    one = world.loss(latents[3:4], {k: Prepared(*(v[3:4] for v in p)) for k, p in prepared.items()}, [rng(3)])
+    torch.testing.assert_close(one["clip_loss"][0], whole[3])  # a clip's loss does not depend on its batch
+    same = losses(0.5) == whole
+    assert same.any() and not same.all()
+
+
+def test_redrawing_under_autocast_keeps_all_gradients() -> None:
+    world = tiny_world()
+    world.config.noise.redraw = 1.0
+    latents, prepared = batch(world, clips=8)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = world.loss(latents, prepared, rng(0))["loss"]
+    loss.backward()
+    trained = {id(p) for p in world.dynamics_parameters()}
+    named = [(name, p) for name, p in world.named_parameters() if id(p) in trained]
+    assert not [name for name, p in named if p.grad is None]
+
+
 # -- flow and noise ---------------------------------------------------------------------------------------------------
 
 
@@ -91,6 +153,12 @@ def test_the_solver_visits_linspace() -> None:
     seen: list[float] = []
     solve(lambda x, t: (seen.append(t[0].item()), torch.zeros_like(x))[1], torch.zeros(1, 1), 4)
     assert seen == [1.0, 0.75, 0.5, 0.25]
+
+
+def test_the_solver_begins_anywhere() -> None:
+    data, noise, t = torch.randn(2, 3, 4), torch.randn(2, 3, 4), torch.tensor([0.3, 0.8])
+    middle = interpolate(data, noise, t[:, None, None])
+    torch.testing.assert_close(solve(lambda x, t: velocity(data, noise), middle, 3, t), data)
 
 
 def test_timesteps_and_buckets_are_spread() -> None:
