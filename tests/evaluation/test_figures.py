@@ -20,6 +20,7 @@ from worldmodel.evaluation.options import Unavailable
 from worldmodel.evaluation.rollout import Start, rollout, stream
 from worldmodel.evaluation.scores import CEILING_DB
 from worldmodel.evaluation.scripts import Action, action, idle, random_play
+from worldmodel.evaluation.statistics import NAMES
 from worldmodel.evaluation.worlds import RenderedWorlds, drive_all
 from worldmodel.world import WorldModel
 
@@ -127,23 +128,39 @@ def test_lessons_are_in_worlds_that_the_clips_do_not_show(task: Task, monkeypatc
 
 def test_drift_tells_noise_from_the_world(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = drift.measure(task)
-    assert figures["rendered_windows"] == 8 and not figures["within"] and figures["outside"]
+    assert figures["truth"] == {"rendered": True} and figures["rendered_windows"] == 8 + 4 * 4
+    assert not figures["within"] and figures["outside"]
     assert len(figures["values"]["no input"]) == 2 and len(figures["values"]["no input"][0]) == 4
 
     def rendered(
         world: WorldModel, starts: Sequence[Start], actions: Sequence[Sequence[Action]], seed: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        # The world itself, as a model without a flaw: a clip that the range was taken from, over and over.
-        place = task.held_out.places(8, 30, task.rng("drift"))[0]
-        frames = task.held_out.frames(place)
-        latents = reconstruction.encode(task, frames)[0].numpy()
-        for step in range(len(actions[0])):
-            yield np.stack([frames[step % 30]] * 4), np.stack([latents[step % 30]] * 4)
+        # The world itself, as a model without a flaw.
+        seen, _ = drive_all(task, task.held_out.beginnings(4, TINY.context_frames), actions)
+        assert seen is not None
+        frames = np.stack([part.frames[1:] for part in seen])  # [B, T, H, W, 3]
+        cut = range(0, frames.shape[1], TINY.drift_window)
+        latents = [
+            np.concatenate([reconstruction.encode(task, row[t : t + TINY.drift_window])[0].numpy() for t in cut])
+            for row in frames
+        ]
+        yield from zip(frames.swapaxes(0, 1), np.stack(latents, axis=1), strict=True)
 
     monkeypatch.setattr(drift, "stream", rendered)
-    monkeypatch.setitem(drift.NAMES, "change", "change")
     figures = drift.measure(task)
-    assert set(figures["outside"]) <= {"change, random play", "change, no input"}  # the seam where the clip repeats
+    # The change into a window's first frame is not seen within a rendered window, and is in a stream.
+    assert set(figures["outside"]) <= {"change, random play"}
+
+
+def test_softness_is_told_from_drift() -> None:
+    low, high = np.zeros(len(NAMES)), np.ones(len(NAMES))
+    ranges = drift.Ranges(np.stack([low, high]), np.stack([low - 1, high]), 5)
+    values = np.full((1, 3, len(NAMES)), 0.5)
+    values[0, 1, 0], values[0, 1, 1] = -0.5, 2.0
+    compared = list(drift._compare(values, ranges).values())
+    assert [c["within"] for c in compared[:3]] == [False, False, True]
+    assert [c["within_decoded"] for c in compared[:3]] == [True, False, True]
+    assert compared[0]["share_within"] == pytest.approx(2 / 3) and compared[1]["highest"] == 2.0
 
 
 def test_memory(task: Task) -> None:

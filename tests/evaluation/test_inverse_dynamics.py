@@ -30,7 +30,7 @@ from worldmodel.evaluation.scripts import MOVES, TURNS, held_actions
 def windows(seed: int) -> Windows:
     script, _ = held_actions(np.random.default_rng(seed), hold=18, settle=4)
     clip = play(seed, script)
-    return Windows(features(shrink(clip.frames)), *label(*commands(script, []), Track.of(clip.meta["info"])))
+    return Windows(features(shrink(clip.frames)), *label(commands(script, []), Track.of(clip.meta["info"])))
 
 
 def share_right(reader: InverseDynamics, clip: Windows) -> list[float]:
@@ -114,6 +114,7 @@ def test_features_need_a_window() -> None:
     assert features(clip[:GAP]).shape == (0, *FEATURES)
     assert features(clip).shape == (70, *FEATURES) and FEATURES[0] == len(PAIRS)
     assert torch.allclose(features(clip)[67:], features(clip[67:]), atol=1e-4)  # parts join without a seam
+    assert torch.allclose(features(clip, 3), features(clip)[::3], atol=1e-4)
 
 
 def test_shrinking_keeps_brightness_at_any_size() -> None:

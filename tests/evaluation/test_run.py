@@ -69,7 +69,7 @@ def test_everything_is_measured_and_reported(
     wanted = ["Verdict", "Reconstruction", "Prediction", "Control", "Drift", "Memory", "How it was measured"]
     assert page.headings[1:] == wanted
     assert len(page.pictures) == 10 == len(list(tmp_path.glob("*.png")))
-    assert all(picture.startswith("data:image/png;base64,") for picture in page.pictures)
+    assert all(picture.startswith("data:image/webp;base64,") for picture in page.pictures)
     assert "http" not in re.sub(r"data:[^\"]*", "", (tmp_path / "report.html").read_text())  # nothing from outside
 
 

@@ -24,12 +24,14 @@ from worldmodel.evaluation.inverse_dynamics import IGNORED, InverseDynamics, Win
 from worldmodel.evaluation.labels import SETTLE, Track, commands, label
 from worldmodel.evaluation.motion import GAP, features, shrink, soften
 from worldmodel.evaluation.options import Unavailable
+from worldmodel.evaluation.reconstruction import reconstruct
 from worldmodel.evaluation.rollout import rollout
 from worldmodel.evaluation.scripts import MOVES, TURNS, Action, Held, held_actions, random_play
 from worldmodel.evaluation.sheets import contact_sheet
 from worldmodel.evaluation.worlds import RenderedWorlds, drive_all
 
 CLIP_FRAMES = 200  # of one stretch of recorded clips
+EVERY = 2  # windows begin at every second frame: neighbours tell the same
 LESSON_HOLD = 22
 LESSON_PLAY = 100
 NEW_SEEDS = 1_000_000  # beyond the clips' own
@@ -138,7 +140,11 @@ def _reader(task: Task) -> tuple[InverseDynamics, str, list[int]]:
 
 
 def _lessons(task: Task) -> list[Windows]:
-    """Scripted and random play in rendered worlds of seeds beyond the clips', every other one softened."""
+    """Scripted and random play in rendered worlds of seeds beyond the clips'.
+
+    Of three worlds one is seen as it is, one softened, and one through the checkpoint's autoencoder and softened: a
+    generated picture has lost as much, and the reader must not take the loss for a movement, nor rely on what is lost.
+    """
     rng = task.rng("lessons")
     generator = torch.Generator().manual_seed(task.options.seed)
     seeds = [int(task.held_out.meta(clip).get("seed", 0)) for clip in range(len(task.held_out))]
@@ -147,8 +153,8 @@ def _lessons(task: Task) -> list[Windows]:
         for number in range(task.options.lesson_worlds):
             script = held_actions(rng, LESSON_HOLD, 2 * SETTLE)[0] + random_play(rng, LESSON_PLAY)
             seen = worlds.explore(task.held_out.meta(number % len(seeds)), max(seeds) + NEW_SEEDS + number, script)
-            soft = generator if number % 2 else None
-            lessons.append(_label(task, seen.frames, script, seen.track, soft))
+            frames = seen.frames if number % 3 < 2 else _through_autoencoder(task, seen.frames)
+            lessons.append(_label(task, frames, script, seen.track, generator if number % 3 else None))
             if (number + 1) % 4 == 0:
                 task.report(f"lessons in {number + 1}/{task.options.lesson_worlds} rendered worlds")
     return lessons
@@ -178,10 +184,17 @@ def _label(
 ) -> Windows:
     """What moved in the windows of a clip, and the right answers; softened by a generator of noise, if given."""
     pictures = shrink(frames)
+    if soft is not None:
+        pictures = soften(pictures, soft)
     keys = list(task.world.conditions["keyboard"].config.keys)
-    return Windows(
-        features(pictures if soft is None else soften(pictures, soft)), *label(*commands(script, keys), track)
-    )
+    turn, move = label(commands(script, keys), track)
+    return Windows(features(pictures, EVERY), turn[::EVERY], move[::EVERY])
+
+
+def _through_autoencoder(task: Task, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A clip as the checkpoint's autoencoder gives it back, in stretches that bound memory."""
+    run = task.options.reconstruction_run
+    return np.concatenate([reconstruct(task, frames[first : first + run]) for first in range(0, len(frames), run)])
 
 
 def _draw(

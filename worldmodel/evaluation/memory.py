@@ -63,7 +63,8 @@ def measure(task: Task) -> dict[str, Any]:
         if len(starts) > 1:
             figures["angles"][str(angle)]["elsewhere"] = summary(score(np.roll(shown[0], 1, axis=0), shown[0]))
         sheet["generated"] += shown if not columns else shown[1:]
-        columns += [*(["left"] if not columns else []), f"{angle // 2 if angle == 360 else angle}° away", "back"]
+        labels = ["half way round", "all round"] if angle == 360 else [f"{angle}° away", "back"]
+        columns += labels if columns else ["left", *labels]
         if truth["rendered"]:
             driven, truth = drive_all(task, places, [script] * len(places))
             if driven is not None:

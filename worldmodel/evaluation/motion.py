@@ -58,28 +58,26 @@ def soften(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def features(pictures: Tensor) -> Tensor:
-    """What moved in every window of a clip. The window at t holds the pictures t to t + GAP.
+def features(pictures: Tensor, every: int = 1) -> Tensor:
+    """What moved in the windows of a clip. The window at t holds the pictures t to t + GAP.
 
     Args:
         pictures: [T, SIZE, SIZE] from `shrink`.
+        every: the windows looked at: those at 0, `every`, 2 * `every`, ...
 
     Returns:
-        [T - GAP, *FEATURES] float32: for each pair of pictures and each block the displacement sideways and downwards
-        (1 is the farthest that is looked for) and the confidence in it.
+        [ceil((T - GAP) / every), *FEATURES] float32: for each pair of pictures and each block the displacement
+        sideways and downwards (1 is the farthest that is looked for) and the confidence in it.
     """
-    count = len(pictures) - GAP
-    if count < 1:
+    starts = torch.arange(0, len(pictures) - GAP, every)
+    if not len(starts):
         return torch.empty(0, *FEATURES)
     result = []
     for apart, size, sideways, downwards in PAIRS:
         x = F.adaptive_avg_pool2d(pictures[:, None], size)
         x = (x - F.avg_pool2d(x, 9, 1, 4, count_include_pad=False))[:, 0]  # what brightness and shadows leave alone
-        parts = [
-            match(x[first : first + PART], x[first + apart : first + apart + PART], sideways, downwards)
-            for first in range(0, count, PART)
-        ]
-        result.append(torch.cat(parts)[:count])
+        parts = [match(x[part], x[part + apart], sideways, downwards) for part in starts.split(PART)]
+        result.append(torch.cat(parts))
     return torch.stack(result, dim=1)
 
 
@@ -88,14 +86,13 @@ def match(a: Tensor, b: Tensor, sideways: int, downwards: int) -> Tensor:
 
     Args:
         a: [N, S, S] pictures without their mean.
-        b: [M, S, S], M <= N; pairs are taken up to the shorter one.
+        b: [N, S, S] their partners.
         sideways: farthest displacement in pixels.
         downwards: likewise.
 
     Returns:
-        [M, CHANNELS, BLOCKS, COLUMNS].
+        [N, CHANNELS, BLOCKS, COLUMNS].
     """
-    a = a[: len(b)]
     size, block = a.shape[-1], a.shape[-1] // BLOCKS
     padded = F.pad(b[:, None], (sideways, sideways, downwards, downwards), mode="replicate")[:, 0]
     costs, places = [], []

@@ -44,12 +44,12 @@ class Options:
     num_streams: int = 8
     context_frames: int = 16
     horizons: tuple[int, ...] = (1, 10, 50, 300)
-    rollouts: tuple[tuple[int, int], ...] = ((10, 64), (50, 24), (300, 8))
+    rollouts: tuple[tuple[int, int], ...] = ((10, 32), (50, 24), (300, 8))
     reconstruction_frames: int = 512
     reconstruction_run: int = 32
     drift_frames: int = 2000
     drift_window: int = 60
-    drift_reference: int = 160
+    drift_reference: int = 240
     drift_streams: int = 4
     control_starts: int = 16
     control_hold: int = 24

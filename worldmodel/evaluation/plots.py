@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 COLOURS = {"model": "#1b6ca8", "copy": "#e08214", "shuffled": "#7a7a7a", "truth": "#2a9d5c", "warn": "#c0392b"}
 LABELS = {"model": "model", "copy": "copy of the last true frame", "shuffled": "model, another clip's actions"}
+SHOWN_DB = 40  # of memory: a rendered world comes back to the very picture, which is any number of dB
 STYLES = {"model": "-", "copy": "--", "shuffled": ":"}
 SETTINGS: dict[str, Any] = {
     "font.size": 9,
@@ -35,7 +36,7 @@ def _figure(path: Path, rows: int, columns: int, size: tuple[float, float]) -> I
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=size, layout="constrained")
         yield list(np.atleast_1d(figure.subplots(rows, columns)).ravel())
-        figure.savefig(path, dpi=130)
+        figure.savefig(path, dpi=120)
 
 
 def histogram(path: Path, values: NDArray[np.float64], label: str) -> None:
@@ -65,9 +66,12 @@ def prediction(path: Path, marks: NDArray[np.int64], scores: Mapping[str, NDArra
             axes[1].plot(marks, values[..., 1].mean(0), **style)
             if way == "model":
                 low, high = np.percentile(values[..., 1], [25, 75], axis=0)
-                axes[1].fill_between(marks, low, high, color=COLOURS[way], alpha=0.15, label="half of the starts")
+                axes[1].fill_between(marks, low, high, color=COLOURS[way], alpha=0.15, label="model, middle half")
         for ax, label in zip(axes, ("PSNR [dB]", "SSIM"), strict=True):
             ax.set_xscale("log")
+            ticks = [frame for frame in (1, 3, 10, 30, 50, 100, 300) if frame <= marks[-1]]
+            ax.set_xticks(ticks, [str(frame) for frame in ticks])
+            ax.minorticks_off()
             ax.set(xlabel="frames predicted", ylabel=label)
         axes[1].legend()
 
@@ -103,17 +107,18 @@ def confusion(path: Path, figures: Mapping[str, Any], questions: Mapping[str, Se
 def drift(
     path: Path,
     names: Mapping[str, str],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
+    rendered: NDArray[np.float64],
+    decoded: NDArray[np.float64],
     values: Mapping[str, NDArray[np.float64]],
     window: int,
 ) -> None:
-    """Each statistic of the streams over time, in the band that rendered clips span.
+    """Each statistic of the streams over time, in the bands that rendered clips span.
 
     Args:
         path: the PNG.
         names: S statistics, short name to label.
-        low, high: [S] the band.
+        rendered: [2, S] the band of the clips.
+        decoded: [2, S] the band of the clips through the autoencoder.
         values: by mode, [B, num_windows, S].
         window: frames of a window.
     """
@@ -123,7 +128,8 @@ def drift(
     with _figure(path, rows, columns, (3.4 * columns, 2.2 * rows)) as axes:
         for index, label in enumerate(names.values()):
             ax = axes[index]
-            ax.axhspan(low[index], high[index], color=COLOURS["truth"], alpha=0.13, label="rendered clips")
+            ax.axhspan(*rendered[:, index], color=COLOURS["truth"], alpha=0.14, label="rendered clips")
+            ax.axhspan(*decoded[:, index], fill=False, ec=COLOURS["truth"], ls=":", label="the same, decoded")
             for (mode, streams), colour, line in zip(values.items(), colours, ("-", "--"), strict=True):
                 times = (np.arange(streams.shape[1]) + 0.5) * window
                 for row, stream in enumerate(streams):
@@ -147,9 +153,15 @@ def memory(path: Path, angles: Mapping[str, Mapping[str, Any]]) -> None:
     }
     with _figure(path, 1, 2, (9.0, 3.0)) as axes:
         places = np.arange(len(angles))
-        for ax, key, label in zip(axes, ("psnr_db", "ssim"), ("PSNR to the place left [dB]", "SSIM"), strict=True):
+        for ax, key, label in zip(
+            axes, ("psnr_db", "ssim"), (f"PSNR to the place left [dB], {SHOWN_DB} at most", "SSIM"), strict=True
+        ):
             for way, (name, colour, line) in ways.items():
-                known = [(place, a[way][key]) for place, a in zip(places, angles.values(), strict=True) if way in a]
+                known = [
+                    (place, min(a[way][key], SHOWN_DB))
+                    for place, a in zip(places, angles.values(), strict=True)
+                    if way in a
+                ]
                 if known:
                     ax.plot(*zip(*known, strict=True), line, marker="o", ms=4, color=colour, label=name)
             ticks = [f"{angle}°\n{figures['frames_away']} frames" for angle, figures in angles.items()]

@@ -56,11 +56,9 @@ def measure(task: Task) -> dict[str, Any]:
     }
 
 
-@torch.inference_mode()
 def reconstruct(task: Task, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Encodes and decodes a stretch, [T, H, W, 3] uint8 to the same."""
-    autoencoder = task.world.autoencoder
-    return to_frames(autoencoder.decode(encode(task, frames)))[0].cpu().numpy()
+    return decode(task, encode(task, frames))
 
 
 @torch.inference_mode()
@@ -68,3 +66,9 @@ def encode(task: Task, frames: NDArray[np.uint8]) -> torch.Tensor:
     """Latents of a stretch, [1, T, C, h, w], unit variance, on the model's device."""
     parameter = next(task.world.autoencoder.parameters())
     return task.world.autoencoder.encode(to_model(frames, task.world.device).to(parameter.dtype)[None])
+
+
+@torch.inference_mode()
+def decode(task: Task, latents: torch.Tensor) -> NDArray[np.uint8]:
+    """Pictures [T, H, W, 3] uint8 of latents [1, T, C, h, w]."""
+    return to_frames(task.world.autoencoder.decode(latents))[0].cpu().numpy()

@@ -85,7 +85,7 @@ def rollout(
         actions: S scripts of one length T.
         num_streams: streams in a batch.
         seed: of the noise; batch b uses seed + b * num_streams.
-        report: called with a line of progress every 50 steps.
+        report: called with a line of progress every 50 steps and at the end of each batch.
         what: what to call it in that line.
 
     Returns:
@@ -97,7 +97,7 @@ def rollout(
         frames = []
         for pictures, _ in stream(world, batch, scripts, seed + first):
             frames.append(pictures)
-            if len(frames) % 50 == 0:
+            if len(frames) % 50 == 0 or len(frames) == len(actions[0]):
                 report(f"{what} streams {first + 1}-{first + len(batch)} of {len(starts)}, frame {len(frames)}")
         clips.append(np.stack(frames, axis=1))
     return np.concatenate(clips)

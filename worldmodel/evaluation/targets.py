@@ -54,15 +54,10 @@ def judge(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     if "drift" in figures:
         drift = figures["drift"]
         total = len(drift["streams"]) * len(drift["range"])
-        targets.append(
-            Target(
-                "drift",
-                f"statistics within the range of rendered clips, to frame {drift['frames']}",
-                f"{total - len(drift['outside'])} of {total}",
-                "all",
-                drift["within"],
-            )
-        )
+        for suffix, clips in (("", "rendered clips"), ("_decoded", "rendered clips, sharp or decoded")):
+            what = f"statistics within the range of {clips}, to frame {drift['frames']}"
+            measured = f"{total - len(drift['outside' + suffix])} of {total}"
+            targets.append(Target("drift", what, measured, "all", drift["within" + suffix]))
     return [asdict(target) for target in targets]
 
 
