@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from worldmodel.autoencoder import Autoencoder
+from worldmodel.autoencoder import Autoencoder, AutoencoderConfig
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -45,6 +45,22 @@ VARIANTS: dict[str, dict[str, Any]] = {
         decoder_qkv_multiscales=[[], [], [], [], [5], [], []],
         decoder_norm_types=["batch_norm"] * 4 + ["rms_norm", "batch_norm", "rms_norm"],
         decoder_act_fns=["relu"] * 4 + ["silu"] * 3,
+    ),
+    # Residual blocks alone and no batch norm, what is known of DC-AE 1.5; its last activation and shortcuts by config
+    "f64_residual": dict(
+        latent_channels=8,
+        encoder_block_types="ResBlock",
+        decoder_block_types="ResBlock",
+        encoder_block_out_channels=[8, 8, 8, 16, 16, 32, 32],
+        decoder_block_out_channels=[8, 8, 8, 16, 16, 32, 32],
+        encoder_layers_per_block=[0, 2, 1, 1, 1, 1, 2],
+        decoder_layers_per_block=[0, 1, 1, 1, 2, 1, 1],
+        encoder_qkv_multiscales=[[]] * 7,
+        decoder_qkv_multiscales=[[]] * 7,
+        decoder_norm_types="rms_norm",
+        decoder_act_fns="silu",
+        decoder_conv_act_fn="silu",
+        decoder_in_shortcut=False,
     ),
     "no_shortcuts": dict(
         latent_channels=4,
@@ -101,6 +117,43 @@ def test_public_weights_give_equal_bits(variant: str, temporal_stages: list[int]
         cache = ours.init_cache(3, 2 * side, 3 * side)
         assert torch.equal(ours.encode_step(frames[0], cache), latents)
         assert torch.equal(ours.decode_step(latents, cache), public.decode(latents).sample)
+
+
+@torch.no_grad()
+def test_memory_formats_and_batch_sizes_give_equal_bits(tmp_path: Path) -> None:
+    """Whatever is the same on both sides, channels-last too; without time, whose blocks return another format."""
+    public = public_model("f64")
+    public.save_pretrained(tmp_path)
+    ours = Autoencoder.from_pretrained(tmp_path, temporal_stages=[])
+    for layout in (torch.contiguous_format, torch.channels_last):
+        public.to(memory_format=layout), ours.to(memory_format=layout)
+        for count in (1, 4):
+            frames = (torch.rand(count, 3, 128, 64) * 2 - 1).to(memory_format=layout)
+            latents = public.encode(frames).latent
+            assert torch.equal(ours.encoder(frames, num_frames=count), latents)
+            assert torch.equal(ours.decoder(latents, num_frames=count), public.decode(latents).sample)
+
+
+@torch.no_grad()
+def test_no_norm_at_all(tmp_path: Path) -> None:
+    """What the public class cannot be, residual blocks without any norm, is saved, loaded and streamed."""
+    values = VARIANTS["f64_residual"] | {"encoder_norm_types": "none", "decoder_norm_types": "none"}
+    config = AutoencoderConfig.from_dict({**values, "decoder_out_norm_type": "none", "temporal_heads": 2})
+    model = Autoencoder(config).eval()
+    assert not any("norm" in name for name in model.state_dict() if ".temporal." not in name)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    model.save_pretrained(tmp_path)
+    again = Autoencoder.from_pretrained(tmp_path)
+    frames = torch.rand(1, 3, 3, 64, 64) * 2 - 1
+    latents, cache = model.encode(frames), again.init_cache(1, 64, 64)
+    pictures = model.decode(latents)
+    for index in range(3):
+        for got, whole in (
+            (again.encode_step(frames[:, index], cache), latents),
+            (again.decode_step(latents[:, index], cache), pictures),
+        ):
+            torch.testing.assert_close(got, whole[:, index], rtol=0, atol=1e-5 * float(whole.abs().max()))
 
 
 def test_scaling_factor_stands_for_the_statistics(tmp_path: Path) -> None:
