@@ -14,6 +14,7 @@ from worldmodel.autoencoder import (
     AutoencoderConfig,
     ReconstructionLossConfig,
     reconstruction_loss,
+    texture_loss,
 )
 
 
@@ -80,7 +81,7 @@ def test_a_folder_without_temporal_keys_starts_at_zero_residuals(tmp_path: Path)
         assert torch.equal(added.encode(frames), spatial.eval().encode(frames))
     assert len(list(added.temporal_parameters())) > 0
     # Zero residuals still learn: every temporal output weight gets a gradient at once.
-    added.reconstruct(frames)[0].square().mean().backward()
+    added.decode(added.encode(frames)).square().mean().backward()
     for name, parameter in added.named_parameters():
         if ".temporal." in name and ("conv.conv" in name or "to_out" in name):
             assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
@@ -143,14 +144,24 @@ def test_parameters_are_of_one_phase_each() -> None:
     assert len(temporal) + len(spatial) == len(list(model.parameters())) and temporal and spatial
 
 
-def test_latent_noise_is_relative_and_seeded() -> None:
-    model, frames = tiny(temporal_stages=[]).eval(), torch.rand(2, 2, 3, 16, 16) * 2 - 1
-    with torch.no_grad():
-        clean, latents = model.reconstruct(frames)
-        torch.testing.assert_close(model.encode(frames), latents)
-        noisy = [model.reconstruct(frames, 0.1, torch.Generator().manual_seed(3))[0] for _ in range(2)]
-    assert torch.equal(*noisy)
-    assert 0 < (noisy[0] - clean).abs().max() < 2 * clean.abs().max()
+def test_texture_is_asked_for_where_the_target_has_it() -> None:
+    generator = torch.Generator().manual_seed(0)
+    smooth = torch.zeros(2, 4, 3, 32, 32)
+
+    def grass(strength: float, still: bool = False) -> torch.Tensor:
+        frames = torch.randn(smooth.shape, generator=generator) * strength
+        return frames[:, :1].expand_as(frames) if still else frames
+
+    target = grass(0.1)
+    other, faint, frozen = grass(0.1), grass(0.05), grass(0.1, still=True)
+    loss = {name: texture_loss(x, target) for name, x in locals().items() if name in ("other", "faint", "frozen")}
+    blank = texture_loss(smooth, target)
+    assert texture_loss(target, target) == 0 < loss["other"] < 0.2 * blank  # any grass as strong will do
+    assert loss["other"] < loss["faint"] < blank and loss["other"] < loss["frozen"]
+    assert texture_loss(smooth[:, :1], smooth[:, :1] + 0.5) < 1e-6  # no matter how bright
+    noisy = (smooth + 0.01 * grass(1.0)).requires_grad_()
+    texture_loss(noisy, target).backward()
+    assert noisy.grad is not None and (noisy.grad * noisy).sum() < 0  # more of it lowers the loss
 
 
 def test_one_batch_is_learned() -> None:
@@ -160,7 +171,7 @@ def test_one_batch_is_learned() -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []
     for _ in range(150):
-        terms = reconstruction_loss(model.reconstruct(frames)[0], frames, ReconstructionLossConfig())
+        terms = reconstruction_loss(model.decode(model.encode(frames)), frames, ReconstructionLossConfig())
         optimizer.zero_grad()
         terms["loss"].backward()
         optimizer.step()

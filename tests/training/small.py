@@ -55,6 +55,7 @@ def write_config(path: Path, clips: Path, **training: object) -> Path:
             "spatial": {**phase, "frames": 1},
             "temporal": {**phase, "frames": 3},
             "joint": {**phase, "frames": 3},
+            "refine": {**phase, "steps": 0, "frames": 3},
             "dynamics": {**phase, "frames": 5},
             **training,
         },

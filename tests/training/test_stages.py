@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -103,7 +104,7 @@ def test_a_phase_trains_its_own_part(phase: str, moved: bool, still: bool, train
     run = tmp_path / "run"
     run.mkdir()
     shutil.copy(trained / "small.yaml", run)
-    others = {"spatial", "temporal", "joint"} - {phase}
+    others = {"spatial", "temporal", "joint"} - {phase}  # and the refinement is off unless asked for
     train(run, "autoencoder", *(f"training.{other}.steps=0" for other in others))
     torch.manual_seed(0)
     before = Autoencoder(tiny_config().autoencoder).state_dict()
@@ -112,6 +113,18 @@ def test_a_phase_trains_its_own_part(phase: str, moved: bool, still: bool, train
     assert changed
     assert any(".temporal." in name for name in changed) == moved
     assert any(".temporal." not in name for name in changed) == still
+
+
+def test_refining_leaves_the_latents_as_they_are(encoded: Path) -> None:
+    folder = encoded / "autoencoder" / "export"
+    before = Autoencoder.from_pretrained(folder).state_dict()
+    train(encoded, "autoencoder", "training.refine.steps=3")
+    after = Autoencoder.from_pretrained(folder).state_dict()
+    changed = {name for name in before if not before[name].equal(after[name])}
+    assert changed and all(name.startswith("decoder.") for name in changed)
+    record = json.loads((encoded / "autoencoder" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert record["phase"] == "refine" and record["texture"] > 0
+    train(encoded, "dynamics", "training.dynamics.steps=1")  # the latents of before still do
 
 
 def test_the_reference_picture_is_given_where_the_layout_has_one(clips: Path, tmp_path: Path) -> None:

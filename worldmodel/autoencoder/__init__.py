@@ -3,7 +3,7 @@
 from worldmodel.autoencoder.config import AutoencoderConfig
 from worldmodel.autoencoder.dcae import Autoencoder, AutoencoderCache
 from worldmodel.autoencoder.initialization import initialize_linear
-from worldmodel.autoencoder.losses import ReconstructionLossConfig, reconstruction_loss
+from worldmodel.autoencoder.losses import ReconstructionLossConfig, reconstruction_loss, texture_loss
 
 __all__ = [
     "Autoencoder",
@@ -12,4 +12,5 @@ __all__ = [
     "ReconstructionLossConfig",
     "initialize_linear",
     "reconstruction_loss",
+    "texture_loss",
 ]

@@ -196,33 +196,6 @@ class Autoencoder(nn.Module):
         cache.decoder.count += 1
         return frame
 
-    def reconstruct(
-        self, frames: Tensor, latent_noise: float = 0.0, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Encodes and decodes with a little noise on the latents: the pass of training.
-
-        Noise in proportion to each channel's own deviation makes the decoder forgive latents that are slightly off,
-        as a generated world's are, and gains the encoder nothing by growing its output.
-
-        Args:
-            frames: [B, T, 3, H, W] in [-1, 1].
-            latent_noise: deviation of the noise relative to the latents'; 0 adds none.
-            generator: source of the noise.
-
-        Returns:
-            The reconstruction [B, T, 3, H, W], and the latents [B, T, C, h, w] as the encoder gives
-            them, without noise.
-        """
-        self._check_frames(frames, "B, T", 5)
-        latents = self.encoder(frames.flatten(0, 1), frames.shape[1])
-        noisy = latents
-        if latent_noise > 0:
-            scale = latents.detach().std(dim=(0, 2, 3), keepdim=True) * latent_noise
-            noise = torch.randn(latents.shape, generator=generator, device=latents.device, dtype=latents.dtype)
-            noisy = latents + scale * noise
-        restored = self.decoder(noisy, frames.shape[1])
-        return restored.unflatten(0, frames.shape[:2]), latents.unflatten(0, frames.shape[:2])
-
     def temporal_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of the temporal blocks (the second phase of training)."""
         return (p for name, p in self.named_parameters() if ".temporal." in name)

@@ -40,9 +40,11 @@ from worldmodel.frames import to_model
 
 
 def fingerprint(autoencoder: Autoencoder) -> str:
-    """Returns a short hash of the autoencoder's weights and statistics."""
+    """Returns a short hash of all that latents depend on: the encoder's weights and the statistics."""
     digest = hashlib.sha256()
     for name, value in sorted(autoencoder.state_dict().items()):
+        if name.startswith("decoder."):
+            continue
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -1,4 +1,5 @@
-"""Stage `autoencoder`: its spatial part, then its temporal part, then both (MIDAS, section 3.2).
+"""Stage `autoencoder`: its spatial part, then its temporal part, then both (MIDAS, section 3.2); then, if asked, the
+decoder alone is refined for texture, with the encoder and so the latents as they are (as DC-AE's last phase does).
 
 Shapes: B batch, T frames, C latent channels, h w latent, H W pixels.
 """
@@ -6,6 +7,7 @@ Shapes: B batch, T frames, C latent channels, h w latent, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +57,7 @@ class AutoencoderStage:
             chosen = np.linspace(0, len(stills) - 1, PRINCIPAL_FRAMES).round().astype(int).tolist()
             initialize_linear(self.model, to_model(stills.batch(chosen)[:, 0]))
         self.losses = config.reconstruction
-        phases = {"spatial": config.spatial, "temporal": config.temporal, "joint": config.joint}
+        phases = {name: getattr(config, name) for name in ("spatial", "temporal", "joint", "refine")}
         self.phases: dict[str, PhaseConfig] = {
             name: in_steps(phase, self.clips) for name, phase in phases.items() if self.trained(name)
         }
@@ -66,8 +68,12 @@ class AutoencoderStage:
         named = dict(self.model.named_parameters())
         if phase == "joint":
             return named
-        part = self.model.spatial_parameters() if phase == "spatial" else self.model.temporal_parameters()
-        chosen = {id(parameter) for parameter in part}
+        part = {
+            "spatial": self.model.spatial_parameters,
+            "temporal": self.model.temporal_parameters,
+            "refine": self.model.decoder.parameters,
+        }[phase]
+        chosen = {id(parameter) for parameter in part()}
         return {name: parameter for name, parameter in named.items() if id(parameter) in chosen}
 
     def state(self) -> dict[str, Tensor]:
@@ -85,7 +91,8 @@ class AutoencoderStage:
         noise = draw_normal((len(batch), frames.shape[1], *latents.shape[1:]), generators, latents).flatten(0, 1)
         noisy = latents + self.losses.latent_noise * deviation(latents.detach()).to(latents) * noise
         restored = self.model.decoder(noisy, frames.shape[1]).unflatten(0, frames.shape[:2])
-        figures = reconstruction_loss(restored, frames, self.losses)
+        losses = self.losses if phase == "refine" else replace(self.losses, texture=0.0)
+        figures = reconstruction_loss(restored, frames, losses)
         return {**figures, "psnr": psnr(restored.detach(), frames).mean()}
 
     @torch.no_grad()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from worldmodel.autoencoder.losses import ReconstructionLossConfig
 
-STAGES = ("autoencoder", "latents", "dynamics")
+STAGES = ("autoencoder", "latents", "dynamics", "posttraining")
 OPTIMIZERS = ("muon", "adamw")
 PRECISIONS = ("auto", "fp32", "bf16")
 EXPORTS = ("float32", "float16", "bfloat16", "int8")
@@ -77,7 +77,9 @@ class TrainingConfig:
     spatial: PhaseConfig = field(default_factory=lambda: PhaseConfig(share=0.6, frames=1))
     temporal: PhaseConfig = field(default_factory=lambda: PhaseConfig(share=0.15, frames=8))
     joint: PhaseConfig = field(default_factory=lambda: PhaseConfig(share=0.25, frames=8))
+    refine: PhaseConfig = field(default_factory=lambda: PhaseConfig(steps=0, frames=8))  # off; latents stay as they are
     dynamics: PhaseConfig = field(default_factory=lambda: PhaseConfig(frames=32))
+    posttraining: PhaseConfig = field(default_factory=lambda: PhaseConfig(frames=32))
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
