@@ -31,7 +31,7 @@ class DataConfig:
 class Config:
     """Everything a run is made of. It is stored, resolved, in the run's folder."""
 
-    stage: str = "autoencoder"  # autoencoder | latents | dynamics
+    stage: str = "autoencoder"  # autoencoder | latents | dynamics | posttraining
     run: str = "runs/blockworld"  # the folder that the run lives in
     initial: str | None = None  # a checkpoint to begin from, e.g. of worldmodel.assemble; random weights by default
     max_minutes: float | None = None  # the stage ends after so many minutes of training, resumed ones counted

@@ -119,7 +119,7 @@ class Layout:
         if num_frames < 1 or num_frames % self.config.chunk_frames:
             raise ValueError(
                 f"a sequence must hold a multiple of {self.config.chunk_frames} frames (layout.chunk_frames), "
-                f"got {num_frames}: cut the clip, or set training.dynamics.frames to a multiple"
+                f"got {num_frames}: cut the clip, or set frames of the training phase to a multiple"
             )
         return num_frames // self.config.chunk_frames
 

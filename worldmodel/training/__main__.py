@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,8 +23,15 @@ from worldmodel.training.config import STAGES
 from worldmodel.training.dynamics import DynamicsStage
 from worldmodel.training.latents import encode
 from worldmodel.training.loop import Trainer
+from worldmodel.training.posttraining import PostTrainingStage
 from worldmodel.training.run import Run
 from worldmodel.training.stage import Stage
+
+TRAINED: dict[str, Callable[[Run], Stage]] = {
+    "autoencoder": AutoencoderStage,
+    "dynamics": DynamicsStage,
+    "posttraining": PostTrainingStage,
+}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -47,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
             if config.stage == "latents":
                 encode(run)
                 return
-            stage: Stage = AutoencoderStage(run) if config.stage == "autoencoder" else DynamicsStage(run)
+            stage: Stage = TRAINED[config.stage](run)
             model = config.model.autoencoder if config.stage == "autoencoder" else config.model
             fingerprint = run.fingerprint(asdict(model), stage.phases)
             trainer = Trainer(stage, config.training, run.accelerator, folder, config.max_minutes, fingerprint)

@@ -46,14 +46,15 @@ class DynamicsStage:
         torch.manual_seed(config.seed)
         self.model: WorldModel = run.initial() or WorldModel(run.config.model)
         self.model.autoencoder = run.autoencoder()
-        self.phases: dict[str, PhaseConfig] = {"dynamics": in_steps(config.dynamics, self.clips)}
+        phase: PhaseConfig = getattr(config, self.name)
+        self.phases: dict[str, PhaseConfig] = {self.name: in_steps(phase, self.clips)}
         wanted = {id(parameter) for parameter in self.model.dynamics_parameters()}
         self._trained = {name: p for name, p in self.model.named_parameters() if id(p) in wanted}
         self._check_latents(run)
         self.windows = LatentWindows(
             run.folder("latents"),
             self.model.conditions,
-            config.dynamics.frames,
+            phase.frames,
             run.config.model.layout.chunk_frames,
         )
         self.shuffle = Shuffle(len(self.windows), config.seed)
@@ -133,8 +134,8 @@ class DynamicsStage:
         missing = shards - {path.stem for path in folder.glob("*.safetensors")}
         if missing:
             raise ValueError(
-                f"stage=dynamics needs the latents of all clips, {len(missing)} of {len(shards)} shards are missing in "
-                f"{folder}: encode them by {command}"
+                f"stage={self.name} needs the latents of all clips, {len(missing)} of {len(shards)} shards are missing "
+                f"in {folder}: encode them by {command}"
             )
         present = json.loads((folder / "latents.json").read_text())["autoencoder"]
         if present != fingerprint(self.model.autoencoder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from worldmodel.config import Config
 from worldmodel.data.clips import ClipSet
 from worldmodel.training.config import PhaseConfig
 from worldmodel.training.initial import adapt
-from worldmodel.world import WorldModel
+from worldmodel.world import WorldConfig, WorldModel
 
 
 @dataclass
@@ -45,7 +46,8 @@ class Run:
         """The recorded clips.
 
         Raises:
-            ValueError: if there are none, with the command that records some; or if they are not of the model's size.
+            ValueError: if there are none, with the command that records some; or if they are of another size or
+                rate than the model.
         """
         folder, frame = Path(self.config.data.clips), self.config.model.frame
         if not any(folder.glob("*.tar")):
@@ -60,6 +62,11 @@ class Run:
             raise ValueError(
                 f"clips in {folder} must be {frame.height}x{frame.width} pixels (model.frame.height, width), "
                 f"got {size[0]}x{size[1]}: record them anew, or set model.frame to theirs"
+            )
+        if not math.isclose(clips.meta(0)["fps"], frame.fps, rel_tol=1e-3):
+            raise ValueError(
+                f"clips in {folder} must be of {frame.fps:g} frames a second (model.frame.fps), got "
+                f"{clips.meta(0)['fps']:g}: record them anew, or set model.frame.fps to theirs"
             )
         return clips
 
@@ -99,7 +106,11 @@ class Run:
         """
         if self.config.initial is None:
             return None
-        return adapt(WorldModel.from_pretrained(self.config.initial), self.config.model)
+        world = WorldModel.from_pretrained(self.config.initial)
+        if self.accelerator.is_main_process:
+            changed = changes(world.config, self.config.model)
+            print(f"{self.config.stage}: begins from {self.config.initial}; changed: {changed}", flush=True)
+        return adapt(world, self.config.model)
 
     def initial_autoencoder(self) -> Autoencoder | None:
         """The autoencoder of that world; None where the config names none.
@@ -125,6 +136,13 @@ class Run:
         for name, phase in phases.items():
             training[name] = {key: getattr(phase, key) for key in ("batch_size", "frames", "optimizer")}
         return flatten({"model": model, "training": training})
+
+
+def changes(before: WorldConfig, after: WorldConfig) -> str:
+    """What differs between a world and the model that begins from it, in words."""
+    old, new = flatten(asdict(before)), flatten(asdict(after))
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    return ", ".join(f"{name} {old.get(name, 'default')} -> {new.get(name, 'default')}" for name in names) or "nothing"
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
