@@ -1,10 +1,11 @@
 """A generated world as a Gymnasium environment: `worldmodel/Generated-v0`, the same interface as a rendered one.
 
-Shapes: T frames, H W pixels.
+Shapes: T frames, H W pixels, F frames per chunk.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
     from worldmodel.data.clips import Clip
     from worldmodel.session import Session
 
-OPTIONS = ("start", "first_frames", "actions")
+OPTIONS = ("start", "first_frames", "actions", "reference")
 
 
 class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
     """A checkpoint to walk about in.
 
     An action is a dict of the checkpoint's conditions, and may leave out any of them. There is no reward and no end.
+    A model that predicts chunks of F frames needs the actions of them all: the frame that an action leads to then comes
+    `delay` = F - 1 steps later, and until the first chunk is there the first frame stays.
 
     Attributes:
         starts: the clips, shipped inside the checkpoint, that a reset chooses from by its seed.
@@ -64,11 +67,23 @@ class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
         self._num_steps = num_steps
         self._session: Session | None = None
         self._frame: np.ndarray | None = None
+        self._waiting: list[Mapping[str, Any]] = []  # actions of the chunk to come
+        self._ready: deque[np.ndarray] = deque()  # frames of the last chunk, not yet shown
         self.starts: list[Clip] = self._world.starts()
         frame = self._world.config.frame
         self.metadata = {**self.metadata, "render_fps": frame.fps}
         self.observation_space = spaces.Box(0, 255, (frame.height, frame.width, 3), np.uint8)
         self.action_space = self._world.conditions.spaces
+
+    @property
+    def delay(self) -> int:
+        """Steps between that of an action and the one that shows the frame it leads to: F - 1."""
+        return self._world.config.layout.chunk_frames - 1
+
+    @property
+    def takes_reference(self) -> bool:
+        """Whether the model looks at a reference picture."""
+        return self._world.config.layout.reference != "none"
 
     @property
     def session(self) -> Session:
@@ -89,7 +104,9 @@ class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
         Args:
             seed: chooses one of the checkpoint's starting clips, and the noise of all frames to come.
             options: {"start": index of a starting clip}, or {"first_frames": [T, H, W, 3] uint8, "actions": list of
-                the T - 1 actions between them, or left out} to start anywhere else.
+                the T - 1 actions between them, or left out} to start anywhere else. With a model that takes one,
+                {"reference": [H, W, 3] uint8} is the picture that it keeps to, and where it starts unless that is
+                given too; by default it is the first of the first frames.
 
         Returns:
             The last of the first frames, [H, W, 3] uint8, and {"start": index, or None if the frames were given}.
@@ -100,31 +117,38 @@ class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
         """
         super().reset(seed=seed)
         options = dict(options or {})
-        _check_options(options)
+        self._check_options(options)
         noise_seed = int(self.np_random.integers(2**31))
         start: int | None = None
-        actions: Sequence[Mapping[str, Any]] | None
+        actions: Sequence[Mapping[str, Any]] | None = options.get("actions")
         if "first_frames" in options:
-            frames, actions = np.asarray(options["first_frames"]), options.get("actions")
+            frames = np.asarray(options["first_frames"])
+        elif "reference" in options and "start" not in options:
+            frames = np.asarray(options["reference"])[None]
         else:
             start = self._choose(options.get("start"))
             frames, actions = self.starts[start].frames, self.starts[start].actions()
+        reference = np.asarray(options.get("reference", frames[0])) if self.takes_reference else None
         # A stream is reset in place where there is one: nothing is allocated twice.
         if self._session is None:
             self._session = self._world.session(
                 seed=noise_seed,
                 first_frames=frames,
                 first_conditions=actions,
+                reference=reference,
                 guidance=self._guidance,
                 num_steps=self._num_steps,
             )
         else:
-            self._session.reset(0, first_frames=frames, first_conditions=actions, seed=noise_seed)
+            given = {"first_frames": frames, "first_conditions": actions, "reference": reference}
+            self._session.reset(0, **given, seed=noise_seed)
+        self._waiting.clear()
+        self._ready.clear()
         self._frame = np.array(frames[-1])
         return self._frame.copy(), {"start": start}
 
     def step(self, action: Mapping[str, Any]) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Imagines the next frame.
+        """Imagines the next frame, or, where frames are predicted by chunks, gathers actions for them.
 
         Args:
             action: raw values of the conditions; those left out are absent, which is not the same as doing nothing.
@@ -136,7 +160,14 @@ class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
             ValueError: if a value is not in its condition's space.
             gymnasium.error.ResetNeeded: before the first reset.
         """
-        self._frame = self.session.step(action)
+        session = self.session
+        self._waiting.append(self._world.conditions.validate(action))  # a wrong one is refused at once, not by chunks
+        if len(self._waiting) > self.delay:
+            self._ready.extend(session.step_chunk(self._waiting))
+            self._waiting.clear()
+        if self._ready:
+            self._frame = self._ready.popleft()
+        assert self._frame is not None
         return self._frame.copy(), 0.0, False, False, {}
 
     def render(self) -> np.ndarray | None:
@@ -148,7 +179,8 @@ class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
         if not count:
             raise ValueError(
                 "this checkpoint has no starting clips: reset with "
-                'options={"first_frames": [T, H, W, 3] uint8}, or save it with starts'
+                'options={"first_frames": [T, H, W, 3] uint8}, or {"reference": [H, W, 3] uint8} where it takes a '
+                "picture, or save it with starts"
             )
         if start is None:
             return int(self.np_random.integers(count))
@@ -156,12 +188,13 @@ class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
             raise ValueError(f"start must be in 0 … {count - 1}, the checkpoint's starting clips, got {start}")
         return int(start)
 
-
-def _check_options(options: dict[str, Any]) -> None:
-    for name in options:
-        if name not in OPTIONS:
-            raise ValueError(f"unknown reset option {name!r}{nearest(name, OPTIONS)}")
-    if "actions" in options and "first_frames" not in options:
-        raise ValueError('options["actions"] are those between options["first_frames"]: give both')
-    if "start" in options and "first_frames" in options:
-        raise ValueError('options["start"] and options["first_frames"] are two ways to start: give one')
+    def _check_options(self, options: dict[str, Any]) -> None:
+        for name in options:
+            if name not in OPTIONS:
+                raise ValueError(f"unknown reset option {name!r}{nearest(name, OPTIONS)}")
+        if "actions" in options and "first_frames" not in options:
+            raise ValueError('options["actions"] are those between options["first_frames"]: give both')
+        if "start" in options and "first_frames" in options:
+            raise ValueError('options["start"] and options["first_frames"] are two ways to start: give one')
+        if "reference" in options and not self.takes_reference:
+            raise ValueError("this checkpoint takes no reference picture (layout.reference is none): leave it out")
