@@ -11,7 +11,7 @@ Shapes: D width of the backbone, E width of the head.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from conditions import ConditionSet
 from worldmodel.autoencoder import Autoencoder, AutoencoderConfig
 from worldmodel.backbone import Backbone, BackboneConfig
-from worldmodel.checkpoint import read_json, read_weights, save
+from worldmodel.checkpoint import compare, read_json, read_weights, save
 from worldmodel.config import load_config, nearest
 from worldmodel.embedding import FrameEmbedding
 from worldmodel.head import Head
@@ -71,35 +71,61 @@ def assemble(
     with torch.device("meta"):
         world = WorldModel(config)
     values, width = world.head.final_layer.out_features, world.backbone.width
-    sources = []
-    if autoencoder is None:
-        world.autoencoder = Autoencoder(config.autoencoder).to(dtype)
-        sources.append(Source("autoencoder", world.autoencoder, "random"))
-    else:
-        world.autoencoder, origin = read_autoencoder(autoencoder, config.autoencoder)
-        world.autoencoder.to(dtype)
-        sources.append(Source("autoencoder", world.autoencoder, origin))
-    if backbone is None:
-        world.backbone = Backbone(config.backbone).to(dtype)
-        sources.append(Source("backbone", world.backbone, "random"))
-    else:
-        state = read_backbone(backbone, config.backbone, world.backbone.model)
-        world.backbone.model.load_state_dict({key: value.to(dtype) for key, value in state.items()}, assign=True)
-        sources.append(Source("backbone", world.backbone, str(backbone)))
-    world.conditions = ConditionSet(config.conditions, width).to(dtype)
-    world.embedding = FrameEmbedding(values, world.frame_tokens, width, config.noise.num_buckets).to(dtype)
-    world.head = Head(config.head, values, width, world.frame_tokens)
-    sources += [Source("conditions", world.conditions, "random"), Source("embedding", world.embedding, "random")]
-    origin = "random"
-    if head is not None:
-        folder = subfolder(head, "transformer")
-        state = from_pixart(read_config(folder), weights_of(folder), world.head, str(folder))
-        world.head.load_state_dict(state, strict=False)
-        total = sum(value.numel() for value in world.head.state_dict().values())
-        origin = f"{folder} ({100 * sum(value.numel() for value in state.values()) / total:.1f} %, the rest random)"
-    world.head.to(dtype)
-    sources.append(Source("head", world.head, origin))
-    return world, sources
+    origins = dict.fromkeys(("autoencoder", "backbone", "head"), "random")
+    wrong = []
+    try:
+        if autoencoder is None:
+            world.autoencoder = Autoencoder(config.autoencoder)
+        else:
+            world.autoencoder, origins["autoencoder"] = read_autoencoder(autoencoder, config.autoencoder)
+    except ValueError as error:
+        wrong.append(str(error))
+    try:
+        if backbone is None:
+            world.backbone = Backbone(config.backbone).to(dtype)
+        else:
+            state = read_backbone(backbone, config.backbone, world.backbone.model)
+            world.backbone.model.load_state_dict({key: value.to(dtype) for key, value in state.items()}, assign=True)
+            origins["backbone"] = str(backbone)
+    except ValueError as error:
+        wrong.append(str(error))
+    try:
+        world.head = Head(config.head, values, width, world.frame_tokens)
+        if head is not None:
+            origins["head"] = read_head(head, world.head)
+    except ValueError as error:
+        wrong.append(str(error))
+    if wrong:
+        raise ValueError("\n".join(wrong))
+    world.conditions = ConditionSet(config.conditions, width)
+    world.embedding = FrameEmbedding(values, world.frame_tokens, width, config.noise.num_buckets)
+    for module in (world.autoencoder, world.conditions, world.embedding, world.head):
+        module.to(dtype)
+    parts: dict[str, nn.Module] = {"autoencoder": world.autoencoder, "backbone": world.backbone}
+    for condition in world.conditions:
+        parts[f"conditions/{condition.name}"] = condition
+        frozen = getattr(condition.config, "pretrained", None)
+        if frozen is not None:
+            words = f"random; {frozen} stays frozen beside it, read when first needed"
+            origins[f"conditions/{condition.name}"] = words
+    parts |= {"embedding": world.embedding, "head": world.head}
+    return world, [Source(name, module, origins.get(name, "random")) for name, module in parts.items()]
+
+
+def read_head(folder: Path, head: Head) -> str:
+    """Takes over what a head can of PixArt-alpha's transformer.
+
+    Returns:
+        Where it came from, and how much of the head that is.
+
+    Raises:
+        ValueError: as `from_pixart`.
+    """
+    folder = subfolder(folder, "transformer")
+    state = from_pixart(read_config(folder), weights_of(folder), head, str(folder))
+    head.load_state_dict(state, strict=False)
+    total = sum(value.numel() for value in head.state_dict().values())
+    return f"{folder} ({100 * sum(value.numel() for value in state.values()) / total:.1f} %, the rest random)"
 
 
 def read_backbone(folder: Path, config: BackboneConfig, model: nn.Module) -> dict[str, Tensor]:
@@ -150,7 +176,10 @@ def read_autoencoder(folder: Path, config: AutoencoderConfig) -> tuple[Autoencod
         ValueError: listing every setting, or every weight, that does not fit.
     """
     folder = subfolder(folder, "vae")
-    values, weights = read_config(folder), weights_of(folder)
+    values = read_config(folder)
+    if values.get("_class_name", "AutoencoderDC") != "AutoencoderDC":
+        raise ValueError(f"{folder} must be an AutoencoderDC, got {values['_class_name']!r}: give a DC-AE folder")
+    weights = weights_of(folder)
     learned = any(".temporal." in key for key in weights)
     temporal = {name: value for name, value in asdict(config).items() if name.startswith("temporal_")}
     found = AutoencoderConfig.from_dict({**values, **({} if learned else temporal)})
@@ -165,17 +194,6 @@ def read_autoencoder(folder: Path, config: AutoencoderConfig) -> tuple[Autoencod
     autoencoder = Autoencoder(found)
     autoencoder.load_weights(weights, str(folder))
     return autoencoder, str(folder) if learned or not config.temporal_stages else f"{folder} (temporal blocks: zero)"
-
-
-def compare(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
-    """Every key that is missing, unknown or of another shape, in words."""
-    wrong = [f"{key} {tuple(value.shape)} is missing" for key, value in wanted.items() if key not in state]
-    wrong += [f"{key} {tuple(value.shape)} is not known" for key, value in state.items() if key not in wanted]
-    return wrong + [
-        f"{key} must be {tuple(wanted[key].shape)}, got {tuple(value.shape)}"
-        for key, value in state.items()
-        if key in wanted and wanted[key].shape != value.shape
-    ]
 
 
 def subfolder(folder: Path, name: str) -> Path:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +95,7 @@ def load(
         The model, in evaluation mode.
 
     Raises:
-        ValueError: if there is no such checkpoint, or a file of it is missing, damaged or does not fit, naming it.
+        ValueError: if there is no such checkpoint, or files of it are missing, damaged or do not fit, naming them all.
     """
     folder = resolve(folder_or_id)
     index = read_json(folder / INDEX)
@@ -106,9 +106,18 @@ def load(
         )
     config: WorldConfig = from_dict(index["config"], WorldConfig)
     world = WorldModel(config)
-    world.autoencoder = Autoencoder.from_pretrained(folder / "autoencoder")
+    wrong = []
+    try:
+        world.autoencoder = Autoencoder.from_pretrained(folder / "autoencoder")
+    except (ValueError, FileNotFoundError) as error:
+        wrong.append(str(error))
     for name, module in _parts(world).items():
-        _load_weights(module, folder / name)
+        try:
+            _load_weights(module, folder / name)
+        except ValueError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError("\n".join(wrong))
     world.folder = folder
     return world.to(device=device or "cpu", dtype=dtype or torch.float32).eval()
 
@@ -179,16 +188,21 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 def _load_weights(module: nn.Module, folder: Path) -> None:
     state, wanted = read_weights(folder), module.state_dict()
-    wrong = [f"{key} is missing" for key in wanted if key not in state]
-    wrong += [f"{key} is not known" for key in state if key not in wanted]
-    wrong += [
+    wrong = compare(state, wanted)
+    if wrong:
+        raise ValueError(f"the weights in {folder} do not fit the model: {'; '.join(wrong)}")
+    module.load_state_dict(state)
+
+
+def compare(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    """Every key that is missing, unknown or of another shape, in words."""
+    wrong = [f"{key} {tuple(value.shape)} is missing" for key, value in wanted.items() if key not in state]
+    wrong += [f"{key} {tuple(value.shape)} is not known" for key, value in state.items() if key not in wanted]
+    return wrong + [
         f"{key} must be {tuple(wanted[key].shape)}, got {tuple(value.shape)}"
         for key, value in state.items()
         if key in wanted and wanted[key].shape != value.shape
     ]
-    if wrong:
-        raise ValueError(f"the weights in {folder} do not fit the model: {'; '.join(wrong)}")
-    module.load_state_dict(state)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def test_the_table_says_what_came_from_where(folders: dict[str, Path]) -> None:
     lines = {line.split()[0]: line for line in text.splitlines()}
     assert lines["backbone"].endswith(str(folders["backbone"])) and "bfloat16" in lines["backbone"]
     assert "vae (temporal blocks: zero)" in lines["autoencoder"]
-    assert lines["head"].endswith("random") and lines["conditions"].endswith("random")
+    assert lines["head"].endswith("random") and lines["conditions/keyboard"].endswith("random")
     size = sum(p.numel() for p in sources[1].module.parameters())
     assert f"{size:,}" in lines["backbone"] and f"{2 * size:,}" in lines["backbone"]
 

@@ -14,6 +14,7 @@ from tests.full_size.twin import ROOT, full, raw_values
 from worldmodel.config import load_config
 from worldmodel.training.cost import count, meta_world
 from worldmodel.training.initial import adapt
+from worldmodel.training.plan import Plan, report
 from worldmodel.world import WorldModel
 
 LATER = f"config={ROOT / 'configs' / 'midas-posttraining.yaml'}"
@@ -38,6 +39,7 @@ def test_laid_over_either_size(name: str) -> None:
     assert count(world.conditions) == count(meta_world(before.model).conditions)
     phase = config.training.posttraining
     assert phase.frames == layout.window_chunks * layout.chunk_frames and phase.lr < before.training.dynamics.lr
+    assert config.stage == "posttraining" and "Memory of stage=posttraining" in report(config, Plan(hours=20))
     assert config.run != before.run and config.data.clips != before.data.clips
 
 

@@ -12,6 +12,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
+from worldmodel.checkpoint import compare
 from worldmodel.world import WorldConfig, WorldModel
 
 POSITIONS = ("embedding.position", "head.position")  # [N, width], learned per place in the frame
@@ -21,8 +22,10 @@ FREE = ("gradient_checkpointing",)  # fields that change no result
 def adapt(world: WorldModel, config: WorldConfig) -> WorldModel:
     """A model of another configuration with a world's weights.
 
-    Picture size, frame rate, window, noise and flow may differ; learned places in the frame are interpolated to another
-    size. All other weights must fit.
+    Picture size, frame rate, chunk, window, noise and flow may differ. Learned places in the frame are interpolated to
+    another size; places along the sequence are rotations, which are computed for any length; all other weights are
+    carried over as they are, and must fit. What a condition counts by the frame (`audio.samples`, `pose.scale`) is the
+    new configuration's business.
 
     Args:
         world: whose weights are taken.
@@ -43,14 +46,8 @@ def adapt(world: WorldModel, config: WorldConfig) -> WorldModel:
     for key in POSITIONS:
         if given[key].shape != own[key].shape and given[key].shape[1:] == own[key].shape[1:]:
             given[key] = resize_places(given[key], _grid(world), _grid(model))
-    needed = {key for key in own if not key.startswith("autoencoder.")}
-    wrong += [f"{key} {tuple(own[key].shape)} is missing" for key in sorted(needed - given.keys())]
-    wrong += [f"{key} {tuple(given[key].shape)} has no place" for key in sorted(given.keys() - own.keys())]
-    wrong += [
-        f"{key} must be {tuple(own[key].shape)}, got {tuple(value.shape)}"
-        for key, value in given.items()
-        if key in own and own[key].shape != value.shape
-    ]
+    wanted = {key: value for key, value in own.items() if key in given or not key.startswith("autoencoder.")}
+    wrong += compare(given, wanted)
     if wrong:
         raise ValueError(f"the initial world does not fit the config: {'; '.join(wrong)}: set model.… to match it")
     model.load_state_dict(given, strict=False)

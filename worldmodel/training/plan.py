@@ -128,6 +128,11 @@ def storage(config: Config, plan: Plan) -> dict[str, float]:
     return {"frames": frames, "clips": clips, "latents": frames * latent * 2}
 
 
+def stage_of(config: Config) -> str:
+    """The stage that is reckoned: post-training where the configuration asks for it, dynamics elsewhere."""
+    return "posttraining" if config.stage == "posttraining" else "dynamics"
+
+
 def report(config: Config, plan: Plan) -> str:
     """The whole plan as text."""
     world, gpu = meta_world(config.model), GPUS[plan.gpu]
@@ -140,7 +145,7 @@ def _parts(world: WorldModel) -> str:
         total = count(module)
         trained = count(module, trained=True) if name not in ("encoder", "decoder") else 0
         rows.append((name, f"{total:,}", f"{trained:,}", _size(2.0 * total)))
-    return "Parts (trained by stage=dynamics)\n" + _table(rows)
+    return "Parts (trained after the autoencoder)\n" + _table(rows)
 
 
 def _live(config: Config, world: WorldModel, plan: Plan, gpu: Gpu) -> str:
@@ -163,7 +168,7 @@ def _live(config: Config, world: WorldModel, plan: Plan, gpu: Gpu) -> str:
 
 
 def _memory(config: Config, world: WorldModel, plan: Plan, gpu: Gpu) -> str:
-    phase = config.training.dynamics
+    phase = getattr(config.training, stage_of(config))
     windows = max(1, phase.batch_size // phase.accumulation // plan.gpus)
     kept = sum(activation_bytes(config.model, phase.frames).values()) * windows
     columns = [states(world, strategy, plan.gpus) for strategy in STRATEGIES]
@@ -175,13 +180,13 @@ def _memory(config: Config, world: WorldModel, plan: Plan, gpu: Gpu) -> str:
     rows.append(("all", *(f"{total / 1e9:.1f}" for total in totals)))
     rows.append((f"fits {gpu.memory / 1e9:.0f} GB", *("yes" if total < gpu.memory else "no" for total in totals)))
     return (
-        f"Memory of stage=dynamics on {plan.gpus} x {plan.gpu}\n{_table(rows)}\n"
+        f"Memory of stage={stage_of(config)} on {plan.gpus} x {plan.gpu}\n{_table(rows)}\n"
         "  activations as if all were bf16; autocast keeps some in fp32, and the allocator wants a tenth more"
     )
 
 
 def _data(config: Config, world: WorldModel, plan: Plan, gpu: Gpu) -> str:
-    phase, need = config.training.dynamics, storage(config, plan)
+    phase, need = getattr(config.training, stage_of(config)), storage(config, plan)
     tokens, flops = window_tokens(world, phase.frames), training_flops(world, phase.frames)
     speed = plan.mfu * gpu.flops
     windows = need["frames"] / phase.frames
@@ -194,7 +199,7 @@ def _data(config: Config, world: WorldModel, plan: Plan, gpu: Gpu) -> str:
         f"{plan.hours:,.0f} hours of video",
         f"  {need['frames']:,.0f} frames; clips {_size(need['clips'])} at {plan.bits_per_pixel:g} bits a pixel, "
         f"latents {_size(need['latents'])}",
-        f"  encoding once: {encode:,.1f} GPU-days; one epoch of dynamics: {epoch:,.0f} GPU-days, "
+        f"  encoding once: {encode:,.1f} GPU-days; one epoch of {stage_of(config)}: {epoch:,.0f} GPU-days, "
         f"{epoch / plan.gpus:,.1f} days on {plan.gpus}",
     ]
     if phase.epochs is not None:
