@@ -11,8 +11,8 @@ cd "$(dirname "$0")"
 # The one dial. Minutes are of training; recording and encoding come on top.
 size=${SIZE:-base}
 case "$size" in
-small) config=blockworld biome=meadow clips=64 frames=128 autoencoder_minutes=4 dynamics_minutes=8 ;;         # a look, on a CPU
-base) config=blockworld biome=meadow clips=384 frames=256 autoencoder_minutes=18 dynamics_minutes=60 ;;       # what ships, on two cores
+small) config=blockworld biome=meadow clips=64 frames=128 autoencoder_minutes=6 dynamics_minutes=8 ;;         # a look, on a CPU
+base) config=blockworld biome=meadow clips=384 frames=256 autoencoder_minutes=32 dynamics_minutes=150 ;;      # what ships, on two cores
 large) config=blockworld-large biome=default clips=4096 frames=256 autoencoder_minutes=60 dynamics_minutes=420 ;; # every biome, on GPUs
 *) echo "error: SIZE must be small, base or large, got $size" >&2 && exit 2 ;;
 esac
