@@ -22,7 +22,7 @@ import json
 import os
 import tarfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -192,16 +192,29 @@ class ClipSet(Sequence[Clip]):
     Damaged clips are skipped and listed in `damaged`, with a warning.
 
     Args:
-        folder: where the `*.tar` shards lie.
+        folder: where the `*.tar` shards lie, or the shards one by one.
         conditions: which conditions to read, and with which configs; by default all, as they were written.
+        keys: which clips to read; by default all.
+        max_damaged: the share of damaged clips that is put up with.
 
     Raises:
         ValueError: if there is no shard, a shard is damaged, or more than 1 % of the clips are.
     """
 
-    def __init__(self, folder: str | Path, conditions: Iterable[Condition] | None = None) -> None:
-        self.folder = Path(folder)
-        self.shards = sorted(self.folder.glob("*.tar"))
+    shard_numbers: np.ndarray | None = None  # of each clip; None where all shards are at hand
+
+    def __init__(
+        self,
+        folder: str | Path | Sequence[Path],
+        conditions: Iterable[Condition] | None = None,
+        keys: Collection[str] | None = None,
+        max_damaged: float = MAX_DAMAGED,
+    ) -> None:
+        if isinstance(folder, str | Path):
+            self.folder = Path(folder)
+            self.shards = sorted(self.folder.glob("*.tar"))
+        else:
+            self.folder, self.shards = folder[0].parent, list(folder)
         if not self.shards:
             raise ValueError(f"a clip set must have *.tar shards, got none in {self.folder}: record some first")
         self.damaged: list[Damaged] = []
@@ -210,11 +223,13 @@ class ClipSet(Sequence[Clip]):
         self._entries: list[_Entry] = []
         for shard, path in enumerate(self.shards):
             for key, members in scan_shard(path).items():
+                if keys is not None and key not in keys:
+                    continue
                 try:
                     self._entries.append(self._read_entry(key, shard, members))
                 except ValueError as error:
                     self.damaged.append(Damaged(key, path.name, str(error)))
-        self._report_damaged()
+        self._report_damaged(max_damaged)
 
     @property
     def keys(self) -> list[str]:
@@ -240,6 +255,11 @@ class ClipSet(Sequence[Clip]):
         """Returns T of a clip."""
         return int(self._entries[index].meta["frames"])
 
+    def size(self, index: int) -> tuple[int, int]:
+        """Returns H and W of a clip's frames, in pixels."""
+        height, width = self._entries[index].meta["size"]
+        return height, width
+
     def meta(self, index: int) -> dict[str, Any]:
         """Returns a clip's JSON member."""
         return self._entries[index].meta
@@ -247,6 +267,17 @@ class ClipSet(Sequence[Clip]):
     def shard_of(self, index: int) -> Path:
         """Returns the tar file that a clip lies in."""
         return self.shards[self._entries[index].shard]
+
+    def shard_bytes(self, index: int) -> int:
+        """Returns the size of the tar file that a clip lies in."""
+        return self.shard_of(index).stat().st_size
+
+    def probe(self) -> list[range]:
+        """Returns numbers of clips that stand for the whole set where a few will do; here all of them."""
+        return [range(len(self))]
+
+    def expect(self, shards: Sequence[int]) -> None:
+        """Is told which shards are read next, by number; here they are all at hand."""
 
     def columns(self, index: int) -> dict[str, Column]:
         """Returns a clip's T-1 values of each condition, packed, as `ConditionSet.prepare_columns` takes them."""
@@ -316,7 +347,7 @@ class ClipSet(Sequence[Clip]):
     def _condition(self, name: str, meta: dict[str, Any]) -> Condition:
         return _stored(name, meta) if self._wanted is None else self._wanted[name]
 
-    def _report_damaged(self) -> None:
+    def _report_damaged(self, most: float) -> None:
         total = len(self._entries) + len(self.damaged)
         if not total:
             raise ValueError(f"the shards in {self.folder} must hold clips, got none: delete them and record again")
@@ -325,6 +356,7 @@ class ClipSet(Sequence[Clip]):
         listed = "; ".join(f"{shard}/{key}: {reason}" for key, shard, reason in self.damaged[:10])
         more = f"; and {len(self.damaged) - 10} more" if len(self.damaged) > 10 else ""
         message = f"{len(self.damaged)} of {total} clips in {self.folder} are damaged: {listed}{more}"
-        if len(self.damaged) > MAX_DAMAGED * total:
-            raise ValueError(f"{message}. More than 1 % is refused: delete these shards and record or fetch them again")
+        if len(self.damaged) > most * total:
+            refused = f"More than {100 * most:g} % is refused: delete these shards and record or fetch them again"
+            raise ValueError(f"{message}. {refused}")
         warnings.warn(f"{message}. They are skipped", stacklevel=3)

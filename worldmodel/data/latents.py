@@ -3,7 +3,7 @@
     encode_clips(autoencoder, clips, folder)             # stage `latents`; a killed run is continued by the next
     windows = LatentWindows(folder, world.conditions, frames=T, chunk_frames=F)
     shuffle = Shuffle(len(windows), seed)                # worldmodel.data.windows
-    batch = windows.batch(shuffle.indices(samples))      # batch.latents [B, T+1, C, h, w] float32, batch.prepared
+    batch = read(windows, shuffle, samples)              # batch.latents [B, T+1, C, h, w] float32, batch.prepared
     world.loss(batch.latents, batch.prepared)
 
 On disk: one safetensors file per shard of clips, with `KEY.latents` [frames, C, h, w] float16 and per condition
@@ -34,9 +34,15 @@ from tqdm import tqdm
 
 from conditions import Column, ConditionSet, Prepared, collate
 from worldmodel.autoencoder import Autoencoder
+from worldmodel.data.cache import ShardCache
 from worldmodel.data.clips import ClipSet, codec
+from worldmodel.data.index import Index, IndexedShard
+from worldmodel.data.remote import Remote
+from worldmodel.data.stream import StreamedShards
 from worldmodel.data.windows import Starts
 from worldmodel.frames import to_model
+
+SHARDS_AHEAD = 3  # fetched while one is encoded, of clips that lie elsewhere; that one counted
 
 
 def fingerprint(autoencoder: Autoencoder) -> str:
@@ -79,15 +85,22 @@ def encode_clips(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, fingerprint(autoencoder))
-    shards = [(shard, list(group)) for shard, group in groupby(range(len(clips)), key=clips.shard_of)]
-    mine = [(shard, indices) for shard, indices in shards[process_index::num_processes]]
-    total = sum(clips.num_frames(index) for _, indices in mine for index in indices)
+    shards = [list(group) for _, group in groupby(range(len(clips)), key=clips.shard_of)]
+    numbers = {shard: number for number, shard in enumerate(clips.shards)}
+    mine = shards[process_index::num_processes]
+    total = sum(clips.num_frames(index) for indices in mine for index in indices)
     with tqdm(total=total, unit="frame", desc="latents", disable=not progress) as bar:
-        for shard, indices in mine:
-            path = folder / f"{shard.stem}.safetensors"
-            source = f"{shard.stat().st_size}"
-            if not _is_done(path, source):
-                _encode_shard(autoencoder, clips, indices, path, source, batch_size)
+        missing = []
+        for indices in mine:
+            path = folder / f"{clips.shard_of(indices[0]).stem}.safetensors"
+            source = f"{clips.shard_bytes(indices[0])}"
+            if _is_done(path, source):
+                bar.update(sum(clips.num_frames(index) for index in indices))
+            else:
+                missing.append((indices, path, source))
+        for at, (indices, path, source) in enumerate(missing):
+            clips.expect([numbers[clips.shard_of(later[0])] for later, _, _ in missing[at : at + SHARDS_AHEAD]])
+            _encode_shard(autoencoder, clips, indices, path, source, batch_size)
             bar.update(sum(clips.num_frames(index) for index in indices))
 
 
@@ -176,16 +189,123 @@ class LatentBatch(NamedTuple):
 
 class _Entry(NamedTuple):
     key: str
-    shard: int
     frames: int
     columns: dict[str, Column]
 
 
-class LatentWindows:
-    """Windows of latents and conditions, read from disk as they are wanted.
+class LatentShard:
+    """One file of latents, its clips by number. The latents are read as they are wanted, the conditions at once.
 
     Args:
-        folder: written by `encode_clips`.
+        path: the file.
+        conditions: the model's; others are left out.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+
+    def __init__(self, path: Path, conditions: ConditionSet) -> None:
+        self._path = path
+        self._file = _open(path)
+        self.entries = [self._read_entry(key, meta, conditions) for key, meta in _describe(self._file)["clips"].items()]
+
+    def latents(self, number: int, start: int, stop: int) -> Tensor:
+        """Returns latents start to stop - 1 of a clip, [T, C, h, w] float32."""
+        return self._file.get_slice(f"{self.entries[number].key}.latents")[start:stop].float()
+
+    def _read_entry(self, key: str, meta: dict[str, Any], conditions: ConditionSet) -> _Entry:
+        columns = {}
+        for name, config in meta["conditions"].items():
+            if name not in conditions.names:
+                continue
+            stored, wanted = codec(name, config), conditions[name]
+            values = stored.decode(self._file.get_tensor(f"{key}.{name}").numpy().tobytes())
+            if wanted.config != stored.config:
+                values = wanted.column(stored.raw(values))
+            columns[name] = Column(values, self._file.get_tensor(f"{key}.{name}.present").numpy())
+        return _Entry(key, meta["frames"], columns)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _file=_open(state["_path"]))
+
+
+class LatentSet:
+    """The latents of a clip set: of a folder, or of a place far away that are fetched as they are needed.
+
+    Args:
+        shards: of a folder, all opened; or of a place far away.
+        place: where they lie, for messages.
+
+    Attributes:
+        lengths: frames of each clip.
+        shard_numbers: of each clip; None where all shards are at hand.
+        conditions: names that any clip has, of those wanted.
+    """
+
+    def __init__(self, shards: Sequence[LatentShard] | StreamedShards[LatentShard], place: str) -> None:
+        self.place = place
+        self._shards = shards
+        if isinstance(shards, StreamedShards):
+            self.lengths = shards.index.lengths.tolist()
+            numbers = shards.index.shard_numbers
+            self.shard_numbers: np.ndarray | None = numbers
+            self.conditions = {name for shard in shards.index.shards for name in shard.conditions}
+        else:
+            entries = [entry for shard in shards for entry in shard.entries]
+            self.lengths = [entry.frames for entry in entries]
+            numbers = np.repeat(np.arange(len(shards)), [len(shard.entries) for shard in shards])
+            self.shard_numbers = None
+            self.conditions = {name for entry in entries for name in entry.columns}
+        self._numbers = numbers
+        self._first = np.searchsorted(numbers, np.arange(len(numbers) and int(numbers[-1]) + 1))
+
+    @classmethod
+    def of_folder(cls, folder: str | Path, conditions: ConditionSet) -> LatentSet:
+        """The latents that `encode_clips` wrote into a folder.
+
+        Raises:
+            ValueError: if there are none, or a file is damaged.
+        """
+        paths = sorted(Path(folder).glob("*.safetensors"))
+        if not paths:
+            raise ValueError(f"there must be latents in {folder}, got none: run stage=latents first")
+        return cls([LatentShard(path, conditions) for path in paths], str(folder))
+
+    @classmethod
+    def streamed(
+        cls, index: Index, remote: Remote, cache: ShardCache, conditions: ConditionSet, downloads: int = 4
+    ) -> LatentSet:
+        """Latents far away, by their index."""
+
+        def open_shard(path: Path, shard: IndexedShard) -> LatentShard:
+            return LatentShard(path, conditions)
+
+        return cls(StreamedShards(index, remote, cache, open_shard, downloads), remote.location)
+
+    def read(self, clip: int, start: int, stop: int) -> tuple[Tensor, dict[str, Column]]:
+        """Returns latents start to stop - 1 of a clip, [T, C, h, w] float32, and all its conditions."""
+        shard = int(self._numbers[clip])
+        number = clip - int(self._first[shard])
+        if isinstance(self._shards, StreamedShards):
+            held = self._shards.get(shard)  # kept on disk while it is read
+            return held.content.latents(number, start, stop), held.content.entries[number].columns
+        content = self._shards[shard]
+        return content.latents(number, start, stop), content.entries[number].columns
+
+    def expect(self, shards: Sequence[int]) -> None:
+        """Is told which shards are read next, by number."""
+        if isinstance(self._shards, StreamedShards):
+            self._shards.expect(shards)
+
+
+class LatentWindows:
+    """Windows of latents and conditions, read as they are wanted.
+
+    Args:
+        source: a folder written by `encode_clips`, or latents far away.
         conditions: the model's; those that a clip lacks are not present in its windows.
         frames: T, frames to predict in a window.
         chunk_frames: F.
@@ -195,25 +315,25 @@ class LatentWindows:
             the model wants.
     """
 
-    def __init__(self, folder: str | Path, conditions: ConditionSet, frames: int, chunk_frames: int = 1) -> None:
+    def __init__(
+        self, source: str | Path | LatentSet, conditions: ConditionSet, frames: int, chunk_frames: int = 1
+    ) -> None:
         if frames % chunk_frames:
             raise ValueError(f"frames must be whole chunks of {chunk_frames}, got {frames}")
-        self.folder = Path(folder)
+        self.source = source if isinstance(source, LatentSet) else LatentSet.of_folder(source, conditions)
         self.frames = frames
         self.chunk_frames = chunk_frames
         self._conditions = conditions
-        self._files = sorted(self.folder.glob("*.safetensors"))
-        if not self._files:
-            raise ValueError(f"there must be latents in {self.folder}, got none: run stage=latents first")
-        self._handles: dict[int, Any] = {}
-        self._entries: list[_Entry] = []
-        for shard in range(len(self._files)):
-            self._entries += self._read_shard(shard)
-        found = {name for entry in self._entries for name in entry.columns}
         for name in conditions.names:
-            if name not in found:
-                raise ValueError(f"no clip in {self.folder} has the condition {name!r} that the model is given")
-        self._starts = Starts([entry.frames for entry in self._entries], frames + 1)
+            if name not in self.source.conditions:
+                raise ValueError(f"no clip in {self.source.place} has the condition {name!r} that the model is given")
+        self.lengths, self.shard_numbers = self.source.lengths, self.source.shard_numbers
+        self._starts = Starts(self.lengths, self.length)
+
+    @property
+    def length(self) -> int:
+        """Frames that a window reads, the one that is only given too."""
+        return self.frames + 1
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -221,41 +341,17 @@ class LatentWindows:
     def __getitem__(self, index: int) -> LatentBatch:
         """Returns window `index` as a batch of one."""
         clip, start = self._starts.find(index)
-        entry = self._entries[clip]
-        stored = self._handle(entry.shard).get_slice(f"{entry.key}.latents")
-        latents = stored[start : start + self.frames + 1].float()  # [T+1, C, h, w]
+        latents, whole = self.source.read(clip, start, start + self.length)  # [T+1, C, h, w]
         first, stop = max(0, start - self._conditions.history), start + self.frames
-        columns = {
-            name: Column(values[first:stop], present[first:stop]) for name, (values, present) in entry.columns.items()
-        }
+        columns = {name: Column(values[first:stop], present[first:stop]) for name, (values, present) in whole.items()}
         prepared = self._conditions.prepare_columns(columns, self.frames, self.chunk_frames, "cpu", start - first)
         return LatentBatch(latents.unsqueeze(0), prepared)
+
+    def expect(self, shards: Sequence[int]) -> None:
+        """Is told which shards are read next, by number."""
+        self.source.expect(shards)
 
     def batch(self, indices: Sequence[int]) -> LatentBatch:
         """Returns several windows as one batch, on the CPU."""
         items = [self[index] for index in indices]
         return LatentBatch(torch.cat([item.latents for item in items]), collate([item.prepared for item in items]))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_handles": {}}
-
-    def _handle(self, shard: int) -> Any:
-        if shard not in self._handles:
-            self._handles[shard] = _open(self._files[shard])
-        return self._handles[shard]
-
-    def _read_shard(self, shard: int) -> list[_Entry]:
-        file = self._handle(shard)
-        entries = []
-        for key, meta in _describe(file)["clips"].items():
-            columns = {}
-            for name, config in meta["conditions"].items():
-                if name not in self._conditions.names:
-                    continue
-                stored, wanted = codec(name, config), self._conditions[name]
-                values = stored.decode(file.get_tensor(f"{key}.{name}").numpy().tobytes())
-                if wanted.config != stored.config:
-                    values = wanted.column(stored.raw(values))
-                columns[name] = Column(values, file.get_tensor(f"{key}.{name}.present").numpy())
-            entries.append(_Entry(key, shard, meta["frames"], columns))
-        return entries

@@ -22,10 +22,10 @@ def shard_path(out: Path, shard: int) -> Path:
     return out / f"shard-{shard:06d}.tar"
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
     """Writes a JSON file that appears under its name only when whole."""
     temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(json.dumps(value, indent=1))
+    temporary.write_text(json.dumps(value, indent=indent))
     os.replace(temporary, path)
 
 

@@ -2,9 +2,10 @@
 
     windows = FrameWindows(clips, frames=8)          # every stretch of 8 frames of every clip
     shuffle = Shuffle(len(windows), seed=0)          # sample number -> window, without end; epoch after epoch
-    windows.batch(shuffle.indices(samples))          # uint8 [B, 8, H, W, 3]
+    read(windows, shuffle, samples)                  # uint8 [B, 8, H, W, 3]: windows.batch(shuffle.indices(samples))
 
-Whoever counts samples can stop and go on at any number, and share a batch's numbers among processes as it likes.
+Of a set far away `StreamOrder` (order.py) takes the place of `Shuffle`. Whoever counts samples can stop and go on at
+any number, and share a batch's numbers among processes as it likes.
 
 Shapes: B batch, T frames, H W pixels.
 """
@@ -12,10 +13,60 @@ Shapes: B batch, T frames, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from worldmodel.data.clips import ClipSet
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Order(Protocol):
+    """What tells which window a sample's number stands for."""
+
+    def indices(self, samples: Sequence[int]) -> list[int]:
+        """Returns the windows of these samples; never changes."""
+        ...
+
+    def ahead(self, samples: Sequence[int]) -> list[int]:
+        """Returns the shards that are needed from this step on, soonest first; none where all are at hand."""
+        ...
+
+
+class Windows(Protocol[T_co]):
+    """What windows are read from.
+
+    Attributes:
+        lengths: frames of each clip.
+        length: frames that a window reads.
+        shard_numbers: of each clip; None where all shards are at hand.
+    """
+
+    lengths: list[int]
+
+    @property
+    def length(self) -> int: ...
+
+    @property
+    def shard_numbers(self) -> np.ndarray | None: ...
+
+    def __len__(self) -> int: ...
+
+    def expect(self, shards: Sequence[int]) -> None:
+        """Is told which shards are read next, by number."""
+        ...
+
+    def batch(self, indices: Sequence[int]) -> T_co:
+        """Returns several windows as one batch."""
+        ...
+
+
+def read(windows: Windows[T], order: Order, samples: Sequence[int]) -> T:
+    """Returns the windows that these sample numbers stand for, and has the shards of later ones fetched meanwhile."""
+    windows.expect(order.ahead(samples))
+    return windows.batch(order.indices(samples))
 
 
 class Shuffle:
@@ -39,6 +90,10 @@ class Shuffle:
     def indices(self, samples: Sequence[int]) -> list[int]:
         """Returns the windows that these sample numbers stand for; never changes."""
         return [int(self._epoch(sample // self.size)[sample % self.size]) for sample in samples]
+
+    def ahead(self, samples: Sequence[int]) -> list[int]:
+        """Returns no shards: the whole set is at hand."""
+        return []
 
     def _epoch(self, epoch: int) -> np.ndarray:
         if epoch not in self._epochs:
@@ -69,6 +124,10 @@ class Starts:
     def __len__(self) -> int:
         return int(self._ends[-1])
 
+    def first(self, clip: int) -> int:
+        """Returns the number of a clip's first window; of one past the last clip, how many windows there are."""
+        return int(self._ends[clip - 1]) if clip else 0
+
     def find(self, index: int) -> tuple[int, int]:
         """Returns the clip of window `index`, and its first frame there.
 
@@ -78,7 +137,7 @@ class Starts:
         if not 0 <= index < len(self):
             raise IndexError(f"window must be 0 to {len(self) - 1}, got {index}")
         clip = int(np.searchsorted(self._ends, index, side="right"))
-        return clip, index - (int(self._ends[clip - 1]) if clip else 0)
+        return clip, index - self.first(clip)
 
 
 class FrameWindows:
@@ -97,14 +156,19 @@ class FrameWindows:
     def __init__(self, clips: ClipSet, frames: int, cache_bytes: int = 4 << 30) -> None:
         self.clips = clips
         self.frames = frames
-        lengths = [clips.num_frames(index) for index in range(len(clips))]
-        sizes = {tuple(clips.meta(index)["size"]) for index in range(len(clips))}
+        self.lengths = lengths = [clips.num_frames(index) for index in range(len(clips))]
+        sizes = {clips.size(index) for index in range(len(clips))}
         if len(sizes) > 1:
             raise ValueError(f"all clips in {clips.folder} must be of one size, got {sorted(sizes)}")
         self.height, self.width = sizes.pop()
         self._starts = Starts(lengths, frames)
         self._keeps = sum(lengths) * self.height * self.width * 3 <= cache_bytes
         self._kept: dict[int, np.ndarray] = {}
+
+    @property
+    def length(self) -> int:
+        """Frames that a window reads."""
+        return self.frames
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -117,6 +181,26 @@ class FrameWindows:
         if clip not in self._kept:
             self._kept[clip] = self.clips.frames(clip)
         return self._kept[clip][start : start + self.frames]
+
+    @property
+    def shard_numbers(self) -> np.ndarray | None:
+        """The shard of each clip; None where all are at hand."""
+        return self.clips.shard_numbers
+
+    def spread(self, count: int) -> list[int]:
+        """Returns the numbers of `count` windows spread evenly; of a set far away, over a few of its shards.
+
+        They repeat where there are fewer.
+        """
+        ranges = [(self._starts.first(clips.start), self._starts.first(clips.stop)) for clips in self.clips.probe()]
+        ends = np.cumsum([stop - start for start, stop in ranges])
+        places = np.linspace(0, ends[-1] - 1, count).round().astype(int)
+        parts = np.searchsorted(ends, places, side="right")
+        return [int(ranges[part][1] - ends[part] + place) for part, place in zip(parts, places, strict=True)]
+
+    def expect(self, shards: Sequence[int]) -> None:
+        """Tells the clips which shards are read next."""
+        self.clips.expect(shards)
 
     def batch(self, indices: Sequence[int]) -> np.ndarray:
         """Returns several windows, [B, T, H, W, 3] uint8."""
