@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING  # noqa: E402
 if TYPE_CHECKING:
     from player.play import Play
     from player.scripts import Entry
+    from player.sound import Outlet
     from player.window import Window
+    from player.worlds import World
 
 CHECKPOINT = "checkpoints/blockworld"
 WALK_FRAMES = 200  # of a headless run that is not told how many
@@ -36,11 +38,23 @@ scripts (--script FILE) have one line for each thing to do:
   swap | side-by-side | new | picture
   {"keyboard": {"forward": 1}}    one step as JSON; the .jsonl beside a film is a script too
   # a comment
+
+talking heads:
+  --audio speech.wav --portrait face.png --out talk.mp4
+  --say "Hello there" --text happy
+  --audio mic --listen other.wav
+  --duplex call.wav --portrait left.png right.png
+
+captions (--captions FILE) have a time and a caption on each line, from then on:
+  0 calm
+  1:02.5 happy, talking lively
 """
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
+    from player.options import add_options
+
     parser = argparse.ArgumentParser(
         prog="play.py",
         description="Walk about in a world: one that a model imagines, or one that is rendered.",
@@ -58,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     model.add_argument("--guidance", type=float, metavar="G", help="strength of the actions (default: 1, as learned)")
     model.add_argument("--steps", type=int, metavar="K", help="solver steps a frame (default: the checkpoint's)")
     model.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: as many as there are cores)")
+    add_options(parser)
     run = parser.add_argument_group("run")
     run.add_argument("--headless", action="store_true", help="no window: play the script, as fast as it goes")
     run.add_argument("--frames", type=int, metavar="N", help=f"stop after N frames (headless: {WALK_FRAMES})")
@@ -70,6 +85,9 @@ def parser() -> argparse.ArgumentParser:
 
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuses numbers out of range, and options that could not take effect."""
+    from player.options import check_options
+
+    check_options(parser, args)
     if args.checkpoint is None and args.world is None:
         args.checkpoint = CHECKPOINT
     if args.checkpoint is None:
@@ -90,17 +108,15 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             parser.error(f"--{name} must be {least} or more, got {value}")
 
 
-def make_play(args: argparse.Namespace) -> Play:
-    """Opens the worlds that the command line names, and the film."""
-    from player.game import Game
-    from player.play import Play
-    from player.stats import Stats
+def tell(line: str) -> None:
+    """Says in a line what is odd, and goes on."""
+    print(f"play.py: {line}", file=sys.stderr)
+
+
+def open_one(args: argparse.Namespace) -> tuple[World | None, World | None]:
+    """Opens the worlds that the command line names: the generated and the rendered one."""
     from player.worlds import open_world, parse_kwargs
 
-    if args.threads is not None:
-        import torch
-
-        torch.set_num_threads(args.threads)
     generated = rendered = None
     if args.world is not None:
         rendered = open_world(args.world, parse_kwargs(args.world_kwargs))
@@ -108,34 +124,88 @@ def make_play(args: argparse.Namespace) -> Play:
         model = {"guidance": args.guidance, "num_steps": args.steps}
         given = {name: value for name, value in model.items() if value is not None}
         generated = open_world("worldmodel/Generated-v0", {"checkpoint": args.checkpoint, **given})
-    game = Game(generated, rendered, seed=args.seed, start=args.start)
-    if args.side_by_side:
-        game.toggle_both()
-    return Play(game, Stats(LAUNCHED), Path(args.out) if args.out else None)
+    return generated, rendered
+
+
+def open_worlds(args: argparse.Namespace) -> tuple[World | None, World | None]:
+    """The worlds to play; for a conversation each is a pair."""
+    from player.duplex import Duplex
+
+    one = open_one(args)
+    if args.duplex is None:
+        return one
+    pairs = zip(one, open_one(args), strict=True)
+    generated, rendered = (Duplex(left, right) if left and right else None for left, right in pairs)
+    return generated, rendered
+
+
+def make_play(args: argparse.Namespace) -> Play:
+    """Opens the worlds that the command line names, what drives them, and the film."""
+    from player.game import Game
+    from player.heads import open_sources, reset_options
+    from player.play import Play
+    from player.stats import Stats
+
+    if args.threads is not None:
+        import torch
+
+        torch.set_num_threads(args.threads)
+    generated, rendered = open_worlds(args)
+    world = generated if rendered is None else rendered
+    assert world is not None
+    drive, track = open_sources(args, world, tell)
+    try:
+        options = reset_options(args, world, track, tell)
+        game = Game(generated, rendered, seed=args.seed, start=args.start, options=options)
+        if args.side_by_side:
+            game.toggle_both()
+        return Play(game, Stats(LAUNCHED), Path(args.out) if args.out else None, drive)
+    except BaseException:
+        drive.close()
+        raise
 
 
 def make_script(args: argparse.Namespace, play: Play) -> list[Entry]:
     """What the command line says to do; nothing, for a window without a script."""
-    from player.scripts import read_script, scripted_walk
+    from player.scripts import idle, read_script, scripted_walk
     from player.worlds import action_space_of
 
     space = action_space_of(play.game.world)
     if args.script:
         return read_script(args.script, space)
-    return scripted_walk(space) if args.headless else []
+    if not args.headless:
+        return []
+    return [idle(space)] if play.drive.names else scripted_walk(space)
+
+
+def make_outlet(play: Play) -> Outlet | None:
+    """Where sound goes, where frames have to keep to it or come by chunks; None for a world that just runs."""
+    from player.sound import LIVE_PACE, Loudspeaker, Silent
+    from player.sources.base import SourceError
+
+    if play.drive.is_played:
+        try:
+            return Loudspeaker(play.drive.channels, tell)
+        except SourceError as error:
+            tell(f"{error}: playing without sound")
+    if play.drive.names or play.delay:
+        return Silent(LIVE_PACE if play.drive.is_live else 1.0)
+    return None
 
 
 def run(args: argparse.Namespace, play: Play, script: list[Entry], window: Window | None) -> None:
     """Plays until the window is closed, the frames are shown, or someone interrupts."""
     from player.play import play_headless
 
+    driven = play.drive.frames
+    ends = None if driven is None else 1 + driven + play.delay  # the last frame that what drives it leads to
     try:
         if window is not None:
-            window.open(play, script)
-            window.run(args.frames)
+            window.open(play, script, make_outlet(play))
+            window.run(args.frames or (ends if args.out else None))
         else:
             steps = sum(isinstance(entry, dict) for entry in script)
-            frames = args.frames or (steps + 1 if args.script else WALK_FRAMES)
+            frames = args.frames or ends or (steps + 1 if args.script else WALK_FRAMES)
             play.game.catch_up()
             play_headless(play, script, frames, progress=not args.json)
     except KeyboardInterrupt:
@@ -151,7 +221,7 @@ def open_window(args: argparse.Namespace) -> Window | None:
     try:
         return Window(args.scale, worlds=2 if args.side_by_side else 1)
     except NoDisplayError as reason:
-        print(f"No display ({reason}): playing a scripted walk without one.", file=sys.stderr)
+        print(f"No display ({reason}): playing without one.", file=sys.stderr)
         return None
 
 

@@ -140,8 +140,7 @@ class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
                 num_steps=self._num_steps,
             )
         else:
-            given = {"first_frames": frames, "first_conditions": actions, "reference": reference}
-            self._session.reset(0, **given, seed=noise_seed)
+            self._session.reset(0, first_frames=frames, first_conditions=actions, reference=reference, seed=noise_seed)
         self._waiting.clear()
         self._ready.clear()
         self._frame = np.array(frames[-1])

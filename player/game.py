@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +38,7 @@ class Game:
         seed: int = 0,
         start: int | None = None,
         make_world: Callable[[str, dict[str, Any]], World] = open_world,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         """Begins in the rendered world if one is given, else in the generated one.
 
@@ -47,6 +48,7 @@ class Game:
             seed: of the first start; every new world counts on from it.
             start: index of the generated world's first starting clip; by seed if None.
             make_world: makes a rendered world from an id and its arguments.
+            options: more options for every reset of the world that it begins in, such as a portrait.
 
         Raises:
             WorldError: if neither is given, or their actions or the sizes of their frames differ.
@@ -60,6 +62,7 @@ class Game:
         self._own_rendered = rendered is None  # made from the starting clips, and by these placed
         self._made_from: tuple[str, str] | None = None
         self._make_world = make_world
+        self._options = dict(options or {})
         self._frames: dict[Kind, np.ndarray] = {}
         self._seed = seed
         self._check_pair()
@@ -108,9 +111,10 @@ class Game:
             ValueError: if the world does not take it.
         """
         assert not self.to_replay, "the rendered world has yet to catch up"
-        if self._actions and self._actions[-1] == action:
-            action = self._actions[-1]  # one dict for a key held long, so that an hour of play stays small
-        self._actions.append(action)
+        if not self._alone:
+            if self._actions and _same(self._actions[-1], action):
+                action = self._actions[-1]  # one dict for a key held long, so that an hour of play stays small
+            self._actions.append(action)
         ended = False
         kinds = self.kinds
         if self.generated is not None and "generated" in kinds:
@@ -167,6 +171,11 @@ class Game:
 
     # behind it
 
+    @property
+    def _alone(self) -> bool:
+        """Whether there is no other world to go to at this place, so that nothing has to be remembered for it."""
+        return self._start is None if self._own_rendered else self.generated is None
+
     def _begin(self, start: int | None) -> None:
         """Resets the world shown; the other is brought along when it is wanted."""
         self._actions: list[Action] = []  # since the rendered world's reset, those of the starting clip included
@@ -176,18 +185,19 @@ class Game:
         self._seen: deque[np.ndarray] = deque(maxlen=CONTEXT)  # rendered frames, the last ones
         if self._own_rendered:
             assert self.generated is not None
-            options = None if start is None else {"start": start}
+            options = self._options | ({} if start is None else {"start": start})
             self._frames["generated"], info = self.generated.reset(seed=self._seed, options=options)
-            self._start = info["start"]
-            clip = self.generated.get_wrapper_attr("starts")[self._start]
-            self._actions += [plain(action) for action in clip.actions()]
+            self._start = info.get("start")
+            if self._start is not None:
+                clip = self.generated.get_wrapper_attr("starts")[self._start]
+                self._actions += [plain(action) for action in clip.actions()]
             self._generated_at = len(self._actions)
             self._placed = False
             if self.both or self.shown == "rendered":
                 self._want_rendered()
         else:
             assert self.rendered is not None
-            self._frames["rendered"], _ = self.rendered.reset(seed=self._seed)
+            self._frames["rendered"], _ = self.rendered.reset(seed=self._seed, options=self._options)
             self._seen.append(self._frames["rendered"])
             self._generated_at = -1
             if self.both or self.shown == "generated":
@@ -198,14 +208,16 @@ class Game:
         frame, _, terminated, truncated, _ = self.rendered.step(action)
         self._frames["rendered"] = frame
         self._seen.append(frame)
-        self._replayed += 1
+        self._replayed += not self._alone
         return bool(terminated or truncated)
 
     def _want_rendered(self) -> None:
         """Has the rendered world there, though perhaps still behind."""
         if not self._own_rendered or self._placed:
             return
-        assert self.generated is not None and self._start is not None
+        assert self.generated is not None
+        if self._start is None:
+            raise WorldError("it was started from a picture of its own, which no rendered world shows: give --world ID")
         meta = self.generated.get_wrapper_attr("starts")[self._start].meta
         if not {"world", "world_kwargs", "seed"} <= meta.keys():
             raise WorldError("this checkpoint's starting clips do not say which world they were recorded in")
@@ -247,3 +259,10 @@ class Game:
                 f"both worlds must have frames of one size: the generated one's are {wanted[0]}x{wanted[1]}, the "
                 f"rendered one's {got[0]}x{got[1]}: give --world-kwargs size={wanted[0]}"
             )
+
+
+def _same(one: Action, other: Action) -> bool:
+    """Whether two actions are equal; those with arrays, as sound is, are taken for different ones."""
+    if any(isinstance(value, np.ndarray) for action in (one, other) for value in action.values()):
+        return False
+    return one == other

@@ -80,7 +80,8 @@ class Hud:
         """
         self._fit(surface)
         for tile, world in zip(tiles, status.worlds, strict=True):
-            self._cross(surface, tile)
+            if status.keys:  # a face is not aimed at
+                self._cross(surface, tile)
             self._name(surface, tile, world)
         area = tiles[0].unionall(list(tiles[1:]))
         self._speed(surface, area, status)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
+from player.drive import Drive
 from player.game import Game
 from player.recorder import Recorder, name_by_time, write_picture
 from player.scripts import Action, Entry
 from player.stats import Stats
+from player.worlds import delay_of
+
+Sound = np.ndarray | None  # of one frame
 
 
 class Play:
@@ -23,10 +29,18 @@ class Play:
         stats: frame times.
         recorder: the film being written, if any.
         written: pictures and films finished so far.
+        drive: what drives the world besides the keys.
+        played: what a loudspeaker plays with the latest frame, [S, channels] float32, or None.
     """
 
-    def __init__(self, game: Game, stats: Stats, film: Path | None = None) -> None:
+    def __init__(self, game: Game, stats: Stats, film: Path | None = None, drive: Drive | None = None) -> None:
         """Begins, and if a film is named, begins to record.
+
+        Args:
+            game: the worlds.
+            stats: where frame times are counted.
+            film: where to film from the first frame on.
+            drive: sources of conditions; what they yield goes before what keys and scripts say.
 
         Raises:
             ValueError: if the film's name does not end in .mp4.
@@ -36,15 +50,29 @@ class Play:
         self.stats = stats
         self.recorder: Recorder | None = None
         self.written: list[Path] = []
+        self.drive = Drive({}) if drive is None else drive
+        self.played: Sound = None
+        self._unheard: deque[tuple[Sound, Sound]] = deque()  # of actions whose frames are not there yet
         if film is not None:
             self._record(film)
 
+    @property
+    def delay(self) -> int:
+        """Steps between that of an action and the one whose frame shows it, beyond the usual one."""
+        return delay_of(self.game.world)
+
     def step(self, action: Action) -> None:
-        """The game takes an action; the frame is filmed and timed."""
+        """The game takes an action, with what the sources add to it; the frame is filmed and timed."""
+        action = {**action, **self.drive.read()}
         began = time.perf_counter()
         self.game.step(action)
+        self._unheard.append((self.drive.sound(action), self.drive.sound(action, played=True)))
+        filmed: Sound = None
+        self.played = None
+        while len(self._unheard) > self.delay:  # fewer after a swap for a world that makes its frames one by one
+            filmed, self.played = self._unheard.popleft()
         if self.recorder is not None:
-            self.recorder.write(self.game.picture, action)
+            self.recorder.write(self.game.picture, action, filmed)
         self.stats.add(time.perf_counter() - began)
 
     def command(self, name: str) -> str:
@@ -87,13 +115,14 @@ class Play:
         return "saved " + ", ".join(str(film) for film in self._finish())
 
     def close(self) -> None:
-        """Finishes the film and closes the worlds."""
+        """Finishes the film and closes the sources and the worlds."""
         self._finish()
+        self.drive.close()
         self.game.close()
 
     def _record(self, film: Path) -> None:
         self.game.catch_up()  # so that two worlds side by side begin at the same place
-        self.recorder = Recorder(film, self.game.fps)
+        self.recorder = Recorder(film, self.game.fps, self.drive.channels)
         self.recorder.write(self.game.picture, None)
 
     def _finish(self) -> list[Path]:

@@ -1,9 +1,10 @@
-"""Films of play: an mp4 of what was shown, and beside it the actions, one JSON line each.
+"""Films of play: an mp4 of what was shown and heard, and beside it the actions, one JSON line each.
 
 The first frame stands before the first action: T frames have T - 1 actions, and the action on line t (from 0) leads
-from frame t to frame t + 1. The lines are a script, so that `--script FILM.jsonl` does it all again.
+from frame t to frame t + 1. The lines are a script, so that `--script FILM.jsonl` does it all again. Sound is left out
+of them: it is in the film.
 
-Shapes: T frames, H W pixels.
+Shapes: T frames, H W pixels, S samples a frame.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import numpy as np
 from av.video.stream import VideoStream
 from PIL import Image
 
+from player.drive import VOICES
 from player.scripts import Action, plain
+from player.soundtrack import Soundtrack, joined
 
 # Readable up to the last second or two, if cut short.
 FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
@@ -37,12 +40,13 @@ class Recorder:
         frames: frames written, over all of them.
     """
 
-    def __init__(self, path: str | Path, fps: float) -> None:
+    def __init__(self, path: str | Path, fps: float, channels: int = 0) -> None:
         """Prepares a film; it is opened with the first frame.
 
         Args:
             path: the film, ending in .mp4.
             fps: frames per second.
+            channels: of its sound; 0 for none.
 
         Raises:
             ValueError: for a name that does not end in .mp4.
@@ -56,22 +60,24 @@ class Recorder:
         self.films: list[Path] = []
         self.frames = 0
         self._fps = Fraction(fps).limit_denominator(1001)
+        self._channels = channels
         self._film: _Film | None = None
 
-    def write(self, frame: np.ndarray, action: Action | None) -> None:
-        """Adds a frame, and the action that led to it.
+    def write(self, frame: np.ndarray, action: Action | None, sound: np.ndarray | None = None) -> None:
+        """Adds a frame, the action that led to it, and what is heard while it is shown.
 
         Args:
             frame: [H, W, 3] uint8.
             action: not written for the first frame of a film.
+            sound: [S, channels] float32 in [-1, 1] at 16 kHz; None is silence.
         """
         if self._film is not None and self._film.shape != frame.shape:
             self._finish()
         if self._film is None:
             number = len(self.films) + 1
             name = self.path if number == 1 else self.path.with_stem(f"{self.path.stem}-{number}")
-            self._film = _Film(name, frame.shape, self._fps)
-        self._film.write(frame, action)
+            self._film = _Film(name, frame.shape, self._fps, self._channels)
+        self._film.write(frame, action, sound)
         self.frames += 1
 
     def close(self) -> list[Path]:
@@ -101,7 +107,7 @@ class Recorder:
 class _Film:
     """One mp4 and its actions."""
 
-    def __init__(self, path: Path, shape: tuple[int, ...], fps: Fraction) -> None:
+    def __init__(self, path: Path, shape: tuple[int, ...], fps: Fraction, channels: int) -> None:
         self.path = path
         self.shape = shape
         self._part = path.with_suffix(".part.mp4")
@@ -113,10 +119,14 @@ class _Film:
         self._stream.pix_fmt = "yuv420p" if shape[0] % 2 == 0 and shape[1] % 2 == 0 else "yuv444p"
         self._stream.codec_context.gop_size = max(1, round(fps))
         self._frames = 0
+        self._sound = Soundtrack(path.with_suffix(".part.wav"), fps, channels) if channels else None
 
-    def write(self, frame: np.ndarray, action: Action | None) -> None:
+    def write(self, frame: np.ndarray, action: Action | None, sound: np.ndarray | None) -> None:
+        if self._sound is not None:
+            self._sound.write(sound)
         if self._frames:
-            self._actions.write(json.dumps(plain(action or {})) + "\n")
+            told = {name: value for name, value in (action or {}).items() if name not in VOICES}
+            self._actions.write(json.dumps(plain(told)) + "\n")
             self._actions.flush()
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         picture.pts = self._frames
@@ -129,16 +139,14 @@ class _Film:
         self._container.mux(self._stream.encode())
         self._container.close()
         self._actions.close()
+        if self._sound is not None:
+            self._sound.close()
         whole = self.path.with_suffix(".tmp.mp4")
-        with av.open(str(self._part)) as source, av.open(str(whole), "w", options={"movflags": "faststart"}) as target:
-            stream = source.streams.video[0]
-            copy = target.add_stream_from_template(stream)
-            for packet in source.demux(stream):
-                if packet.dts is not None:
-                    packet.stream = copy
-                    target.mux(packet)
+        joined(self._part, None if self._sound is None else self._sound.path, whole)
         whole.replace(self.path)
         self._part.unlink()
+        if self._sound is not None:
+            self._sound.path.unlink()
 
 
 def write_picture(path: Path, frame: np.ndarray) -> None:

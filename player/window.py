@@ -16,13 +16,16 @@ import pygame
 
 from player.controls import Controls
 from player.hud import Hud, Status
+from player.live import Ahead, Picture
 from player.play import Play
 from player.scripts import Action, Entry
+from player.sound import Outlet
 from player.worlds import WorldError, action_space_of
 
 COMMANDS = {pygame.K_TAB: "swap", pygame.K_v: "side-by-side", pygame.K_r: "new", pygame.K_F2: "picture"}
 REPLAY_S = 0.1  # the longest that the window does not answer while the rendered world catches up
 MESSAGE_S = 2.5
+POLL_FPS = 100.0  # how often it is looked whether a picture's time has come
 DESKTOP_SHARE = 0.8  # of the screen, that a window takes of itself
 
 
@@ -60,6 +63,8 @@ class Window:
         self.paused = False
         self.grabbed = False
         self.show_hud = True
+        self._ahead: Ahead | None = None
+        self._frames: int | None = None
         self._resize(128, 128 * worlds)
         self.say("making the world …")
 
@@ -71,18 +76,24 @@ class Window:
         pygame.display.flip()
         pygame.event.pump()
 
-    def open(self, play: Play, script: Iterable[Entry] = ()) -> None:
-        """Takes up a game, draws its first frame and grabs the mouse.
+    def open(self, play: Play, script: Iterable[Entry] = (), outlet: Outlet | None = None) -> None:
+        """Takes up a game, draws its first frame and grabs the mouse, if there is anything to look about with.
 
         Args:
             play: the run to show.
             script: entries that come before the keys are listened to.
+            outlet: where the sound goes; each frame is then made ahead, and shown when its sound is heard.
         """
         self._play = play
         self._script = iter(script)
-        self._controls = Controls(action_space_of(play.game.world))
-        self._resize(*play.game.picture.shape[:2])
-        self._grab(True)
+        space = action_space_of(play.game.world)
+        self._controls = Controls(space)
+        self._walks = "keyboard" in space.spaces or "camera" in space.spaces
+        self._picture: Picture = play.game.picture
+        if outlet is not None:
+            self._ahead = Ahead(self._make, outlet, play.game.fps, lead=play.delay + 2)
+        self._resize(*self._picture.shape[:2])
+        self._grab(self._walks)
         self._draw()
         play.stats.first_frame()
 
@@ -101,16 +112,34 @@ class Window:
             game.catch_up(REPLAY_S)
         elif self.paused:
             self._controls.read()  # so that a key pressed meanwhile does not count later
+        elif self._ahead is not None:
+            if self._frames is None or self._play.stats.frames < self._frames - 1:
+                self._ahead.go_on(self._next_action)
         else:
             self._play.step(self._next_action())
         self._draw()
-        self._clock.tick(game.fps)
+        self._clock.tick(game.fps if self._ahead is None else POLL_FPS)
         return True
 
     def run(self, frames: int | None = None) -> None:
         """Plays until the window is closed, or so many frames, the first included, were shown."""
-        while (frames is None or self._play.stats.frames < frames - 1) and self.tick():
-            pass
+        self._frames = frames
+        try:
+            while (frames is None or self._shown < frames - 1) and self.tick():
+                pass
+        finally:
+            if self._ahead is not None:
+                self._ahead.close()
+
+    @property
+    def _shown(self) -> int:
+        """Frames shown after the first one."""
+        return self._play.stats.frames if self._ahead is None else self._ahead.index + 1
+
+    def _make(self, action: Action) -> tuple[Picture, np.ndarray | None]:
+        """Makes a frame, in a thread of its own, and returns it with its sound."""
+        self._play.step(action)
+        return self._play.game.picture, self._play.played
 
     def close(self) -> None:
         """Closes the window."""
@@ -131,7 +160,7 @@ class Window:
         elif event.type == pygame.MOUSEBUTTONDOWN:
             if self.grabbed:
                 self._controls.press(event.button)
-            elif event.button == pygame.BUTTON_LEFT:
+            elif event.button == pygame.BUTTON_LEFT and self._walks:
                 self._grab(True)
         elif event.type == pygame.MOUSEBUTTONUP:
             self._controls.release(event.button)
@@ -166,6 +195,8 @@ class Window:
 
     def _tell(self, do: Callable[[], str]) -> None:
         """Does something and says in the window what was done, or why not."""
+        if self._ahead is not None:
+            self._ahead.settle()
         try:
             self._message = do()
         except (WorldError, OSError) as error:
@@ -199,7 +230,13 @@ class Window:
 
     def _draw(self) -> None:
         game = self._play.game
-        picture = game.picture
+        before = self._picture
+        if self._ahead is None:
+            self._picture = game.picture
+        else:
+            self._ahead.look()
+            self._picture = before if self._ahead.picture is None else self._ahead.picture
+        picture = self._picture
         tiles = self._fit(picture, len(game.kinds))
         self._surface.fill((0, 0, 0))
         whole = tiles[0].unionall(tiles[1:])
@@ -208,7 +245,8 @@ class Window:
         if self.show_hud:
             self._hud.draw(self._surface, self._status(), tiles)
         pygame.display.flip()
-        self._shown_at.append(time.perf_counter())
+        if self._picture is not before or not self._shown_at:
+            self._shown_at.append(time.perf_counter())
 
     def _resize(self, height: int, width: int) -> None:
         """Makes the window a whole number of times as large as the picture of so many pixels, as fits the screen."""
@@ -244,7 +282,7 @@ class Window:
             banner = f"walking there: {game.to_replay} steps to go"
         elif self.paused:
             banner = "paused"
-        elif not self.grabbed:
+        elif self._walks and not self.grabbed:
             banner = "click to look about"
         elapsed = self._shown_at[-1] - self._shown_at[0] if len(self._shown_at) > 1 else 0.0
         return Status(
@@ -257,7 +295,7 @@ class Window:
             recording_s=recorder.frames / game.fps if recorder else None,
             message=self._message if time.perf_counter() < self._message_until else "",
             banner=banner,
-            help=self.paused or not self.grabbed,
+            help=self.paused or (self._walks and not self.grabbed),
         )
 
 

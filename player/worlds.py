@@ -95,3 +95,8 @@ def height_and_width(world: World) -> tuple[int, int]:
 def frame_rate(world: World) -> float:
     """Frames per second at which the world is meant to run."""
     return float(world.metadata.get("render_fps", 20))
+
+
+def delay_of(world: World) -> int:
+    """How many frames later than by a step an action is seen, in a world that makes several frames at a time."""
+    return int(getattr(world.unwrapped, "delay", 0))

@@ -1,0 +1,64 @@
+"""Portraits: a picture of any size made the reference picture of a world.
+
+Shapes: H W pixels of the world, h w of the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from player.sources.base import SourceError, Tell, existing
+from player.sources.driving import Detect
+
+SMALLEST = 16  # pixels a side that may show a face
+LARGEST = 100_000_000  # pixels in all
+
+
+def read_portrait(
+    path: str | Path, height: int, width: int, tell: Tell, detect: Detect | None = None
+) -> NDArray[np.uint8]:
+    """Reads a portrait: turned upright, on white where it is transparent, cut about its middle and resized.
+
+    Args:
+        path: of a picture that Pillow reads.
+        height, width: H and W.
+        tell: is told what was changed, and of a picture in which no face is found.
+        detect: finds faces, where a detector is there; nothing is said about faces without one.
+
+    Returns:
+        [H, W, 3] uint8.
+
+    Raises:
+        SourceError: if there is no such file, or it cannot be read as a picture, or is too small or large to be one.
+    """
+    path = existing(path, "portrait", "--portrait")
+    try:
+        with Image.open(path) as opened:
+            if opened.width * opened.height > LARGEST:
+                raise SourceError(f"{path} is too large, {opened.width}x{opened.height} pixels: make it smaller first")
+            picture: Image.Image = ImageOps.exif_transpose(opened)
+            picture.load()
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, SourceError):
+            raise
+        raise SourceError(f"{path} cannot be read as a picture: {error}: give --portrait a PNG or JPEG") from error
+    if min(picture.size) < SMALLEST:
+        size = f"{picture.width}x{picture.height}"
+        raise SourceError(f"{path} is too small for a portrait, {size} pixels: it needs {SMALLEST} a side")
+    if picture.has_transparency_data:
+        layered = picture.convert("RGBA")
+        if np.asarray(layered)[..., 3].min() < 255:
+            tell(f"{path} is transparent in parts: it is put on white")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), layered)
+    picture = picture.convert("RGB")
+    if detect is not None and detect(np.asarray(picture)) is None:
+        tell(f"{path}: no face is found; it is used as it is")
+    if picture.size != (width, height):
+        cut = "" if picture.width * height == picture.height * width else "cut about its middle and "
+        tell(f"{path}: {picture.width}x{picture.height} pixels, {cut}resized to {width}x{height}")
+        picture = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
+    return np.array(picture, np.uint8)

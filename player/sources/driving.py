@@ -1,0 +1,170 @@
+"""A driving video: the key points of the face in it, frame by frame, as a pose.
+
+The detector is MediaPipe's FaceLandmarker, the extra `driving`, with its model file from Google's page of the task
+(`face_landmarker.task`; the package brings none).
+
+Shapes: H W pixels, L landmarks of the face mesh, K = 10 joints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from conditions.pose import HIGHEST, JOINTS, LOWEST
+from player.sources.base import SourceError, Tell, existing
+
+Picture = NDArray[np.uint8]
+Detect = Callable[[Picture], NDArray[np.float32] | None]  # [H, W, 3] -> landmarks [L, 2] in picture widths, or no face
+
+# Landmarks of the face mesh, by whose middle each joint is taken. Left is the picture's left, the person's right.
+MESH = {
+    "head_top": (10,),
+    "chin": (152,),
+    "left_eye": (33, 133),
+    "right_eye": (362, 263),
+    "nose": (1,),
+    "mouth_left": (61,),
+    "mouth_right": (291,),
+}
+
+
+class DrivingVideo:
+    """The face in a video as a source of key points; neck and shoulders are missing, as the mesh has none.
+
+    Args:
+        path: of any container and codec that FFmpeg reads.
+        fps: frames a second asked for; each takes the video's frame of its moment.
+        detect: finds a face's landmarks.
+        tell: is told of frames without a face, and of damage.
+        option: where the file was named, for errors.
+
+    Raises:
+        SourceError: if there is no such file, or no picture can be read from it.
+    """
+
+    def __init__(self, path: str | Path, fps: float, detect: Detect, tell: Tell, option: str = "--drive") -> None:
+        self._path = existing(path, "video", option)
+        self._fps, self._detect, self._tell = fps, detect, tell
+        try:
+            self._container = av.open(str(self._path))
+        except av.error.FFmpegError as error:
+            raise SourceError(f"{self._path} cannot be read as a video: {error.strerror}: check {option}") from error
+        if not self._container.streams.video:
+            self._container.close()
+            raise SourceError(f"{self._path} holds no picture: give {option} a video with a face")
+        seconds = (self._container.duration or 0) / av.time_base
+        self._length = round(seconds * fps) or None
+        self._pictures = self._read()
+        self._next = next(self._pictures, None)
+        if self._next is None:
+            self._container.close()
+            raise SourceError(f"no picture of {self._path} could be decoded: check {option}")
+        self._points: NDArray[np.float32] | None = None
+        self._frame = 0
+        self._faceless = False
+
+    @property
+    def frames(self) -> int | None:
+        """How many frames asked for it lasts."""
+        return self._length
+
+    def read(self) -> NDArray[np.float32] | None:
+        """Returns the joints [10, 2] of the next frame; None where there is no face, or the video has ended."""
+        now = self._frame / self._fps + 1e-6
+        self._frame += 1
+        picture = None
+        while self._next is not None and self._next[0] <= now:
+            picture = self._next[1]
+            self._next = next(self._pictures, None)
+        if picture is not None:
+            self._points = self._found(picture.to_ndarray(format="rgb24").astype(np.uint8, copy=False))
+        elif self._next is None:
+            self._points = None
+        return self._points
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._container.close()
+
+    def _found(self, picture: Picture) -> NDArray[np.float32] | None:
+        landmarks = self._detect(picture)
+        if (landmarks is None) != self._faceless:
+            self._faceless = landmarks is None
+            seconds = (self._frame - 1) / self._fps
+            found = "no face is found, so the head goes its own way" if self._faceless else "a face is found again"
+            self._tell(f"{self._path} at {seconds:.1f} s: {found}")
+        return None if landmarks is None else joints_of(landmarks)
+
+    def _read(self) -> Iterator[tuple[float, av.VideoFrame]]:
+        stream = self._container.streams.video[0]
+        first = None
+        try:
+            for frame in self._container.decode(stream):
+                if frame.time is not None:
+                    first = frame.time if first is None else first
+                    yield frame.time - first, frame
+        except av.error.FFmpegError as error:
+            self._tell(f"{self._path} is damaged ({error.strerror}): the pose ends there")
+
+
+def joints_of(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turns landmarks of the face mesh [L, 2], in picture widths, into joints [10, 2], NaN for those it has not."""
+    points = np.full((len(JOINTS), 2), np.nan, np.float32)
+    for joint, indices in MESH.items():
+        point = landmarks[list(indices)].mean(axis=0)
+        if ((point >= LOWEST) & (point <= HIGHEST)).all():
+            points[JOINTS.index(joint)] = point
+    return points
+
+
+def fits(space: spaces.Space) -> bool:
+    """Whether a world's pose has the joints that a driving video gives."""
+    return space.shape == (len(JOINTS), 2)
+
+
+def mediapipe_detector(model: str | Path | None) -> Detect:
+    """Opens MediaPipe's detector of face landmarks.
+
+    Args:
+        model: path of its `face_landmarker.task`.
+
+    Raises:
+        SourceError: if the extra `driving` is not installed, or the model is missing or broken.
+    """
+    try:
+        import mediapipe
+        from mediapipe.tasks.python import BaseOptions, vision
+    except ModuleNotFoundError as error:
+        raise SourceError(
+            "key points of a video need MediaPipe, which is not installed: pip install 'worldmodel[driving]', or "
+            "pip install mediapipe; or give --pose FILE.npz, key points found elsewhere"
+        ) from error
+    if model is None:
+        raise SourceError(
+            "MediaPipe's package brings no model: give --face-model FILE, the face_landmarker.task of "
+            "https://ai.google.dev/edge/mediapipe/solutions/vision/face_landmarker"
+        )
+    path = existing(model, "face model", "--face-model")
+    options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(path)))
+    try:
+        landmarker: Any = vision.FaceLandmarker.create_from_options(options)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise SourceError(f"{path} is no face_landmarker.task: {error}") from error
+
+    def detect(picture: Picture) -> NDArray[np.float32] | None:
+        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(picture))
+        faces = landmarker.detect(image).face_landmarks
+        if not faces:
+            return None
+        across = picture.shape[0] / picture.shape[1]  # MediaPipe measures y in heights
+        return np.array([(point.x, point.y * across) for point in faces[0]], np.float32)
+
+    return detect

@@ -1,0 +1,181 @@
+"""The microphone, as mono at 16 kHz.
+
+Shapes: S samples a frame.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conditions.encoders.sound import SAMPLE_RATE
+from player.sources.base import SourceError, Tell
+
+LATE_S = 0.5  # without a sample for so long, the microphone counts as gone
+RETRY_S = 2.0  # from one try to open it again to the next
+BACKLOG_S = 1.0  # sound that may wait; what is older is left out, so that the face does not lag behind
+
+Receive = Callable[[NDArray[np.float32]], None]  # takes new samples [n], from a thread of the device's own
+
+
+class Stream(Protocol):
+    """An open device."""
+
+    @property
+    def active(self) -> bool:
+        """Whether sound still comes."""
+
+    def close(self) -> None:
+        """Closes it."""
+
+
+class Microphone:
+    """The microphone as a source: it never ends, and while it is gone it is silent.
+
+    Args:
+        samples_per_frame: S.
+        tell: is told when the microphone vanishes, when it is back, and when sound had to be left out.
+        open_stream: opens a device that passes what it hears on; the system's default one by default.
+        clock: seconds, for waiting.
+
+    Raises:
+        SourceError: if there is no microphone, or the extra `mic` is not installed.
+    """
+
+    def __init__(
+        self,
+        samples_per_frame: int,
+        tell: Tell,
+        open_stream: Callable[[Receive], Stream] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._size, self._tell, self._clock = samples_per_frame, tell, clock
+        self._open = open_default if open_stream is None else open_stream
+        self._pieces: deque[NDArray[np.float32]] = deque()
+        self._waiting = 0  # samples in _pieces
+        self._arrived = threading.Condition()
+        self._gone, self._tried = False, 0.0
+        self._stream: Stream | None = self._open(self._receive)
+
+    @property
+    def frames(self) -> None:
+        """It does not end."""
+        return None
+
+    def read(self) -> NDArray[np.float32]:
+        """Returns the next [S] float32, waiting for it; silence where the microphone is gone."""
+        if self._stream is None:
+            self._reopen()
+        until = self._clock() + (LATE_S if self._stream is not None else self._size / SAMPLE_RATE)
+        with self._arrived:
+            while self._waiting < self._size and (left := until - self._clock()) > 0:
+                if self._stream is not None and not self._stream.active:
+                    break
+                self._arrived.wait(min(left, 0.05))
+            self._drop_old()
+            if self._waiting >= self._size:
+                if self._gone:
+                    self._gone = False
+                    self._tell("the microphone is back")
+                return self._take(self._size)
+            value = np.zeros(self._size, np.float32)
+            last = self._take(self._waiting)
+            value[: len(last)] = last
+        self._lose()
+        return value
+
+    def close(self) -> None:
+        """Closes the microphone."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _receive(self, samples: NDArray[np.float32]) -> None:
+        with self._arrived:
+            # A device that breaks may say anything; the space of sound is [-1, 1].
+            self._pieces.append(np.clip(np.nan_to_num(samples), -1.0, 1.0).astype(np.float32))
+            self._waiting += len(samples)
+            self._arrived.notify_all()
+
+    def _take(self, count: int) -> NDArray[np.float32]:
+        """Removes and returns the first samples that wait; the lock is held."""
+        taken, need = [], count
+        while need:
+            piece = self._pieces.popleft()
+            taken.append(piece[:need])
+            if len(piece) > need:
+                self._pieces.appendleft(piece[need:])
+            need -= len(taken[-1])
+        self._waiting -= count
+        return np.concatenate(taken) if taken else np.zeros(0, np.float32)
+
+    def _drop_old(self) -> None:
+        late = self._waiting - int(BACKLOG_S * SAMPLE_RATE)
+        if late > 0:
+            self._take(self._waiting - self._size)
+            self._tell(f"the world is slower than the microphone: {late / SAMPLE_RATE + BACKLOG_S:.1f} s are left out")
+
+    def _lose(self) -> None:
+        if not self._gone:
+            self._gone = True
+            self._tell("the microphone is gone: silence goes on in its place, and it is looked for again")
+        if self._stream is not None:
+            try:
+                self._stream.close()
+            except Exception as error:  # whatever a driver raises for a device pulled out: it is gone either way
+                self._tell(f"the microphone could not be closed: {error}")
+            self._stream = None
+        self._tried = self._clock()
+
+    def _reopen(self) -> None:
+        if self._clock() - self._tried < RETRY_S:
+            return
+        self._tried = self._clock()
+        try:
+            self._stream = self._open(self._receive)
+        except SourceError:
+            pass  # said already; the next try comes
+
+
+def sounddevice() -> Any:
+    """Returns the module of the extra `mic`, for recording and playing.
+
+    Raises:
+        SourceError: if it, or the PortAudio library that it speaks to, is not installed.
+    """
+    try:
+        import sounddevice as module
+    except ModuleNotFoundError as error:
+        raise SourceError(
+            "the microphone and the loudspeaker need sounddevice, which is not installed: "
+            "pip install 'worldmodel[mic]', or pip install sounddevice"
+        ) from error
+    except OSError as error:
+        raise SourceError(f"sounddevice needs PortAudio ({error}): on Debian, apt install libportaudio2") from error
+    return module
+
+
+def open_default(receive: Receive) -> Stream:
+    """Opens the system's default microphone.
+
+    Raises:
+        SourceError: if there is none, or it cannot be opened.
+    """
+    module = sounddevice()
+
+    def heard(indata: NDArray[np.float32], frames: int, when: Any, status: Any) -> None:
+        receive(indata[:, 0].copy())
+
+    try:
+        stream = module.InputStream(samplerate=SAMPLE_RATE, channels=1, dtype="float32", callback=heard)
+        stream.start()
+    except (module.PortAudioError, ValueError) as error:
+        raise SourceError(f"no microphone can be opened: {error}: plug one in, or give --audio a file") from error
+    opened: Stream = stream
+    return opened
