@@ -39,7 +39,7 @@ class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
     def __init__(
         self,
         checkpoint: str | Path,
-        guidance: float = 1.0,
+        guidance: float | None = None,
         num_steps: int | None = None,
         device: str | None = None,
         render_mode: str | None = None,
@@ -48,7 +48,8 @@ class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
 
         Args:
             checkpoint: a folder, or the id of one on the hub.
-            guidance: how strongly the actions steer; 1 is as learned, above 1 costs a second pass.
+            guidance: how strongly the actions steer; 1 is as learned, other than 1 costs a second pass. The
+                checkpoint's own by default.
             num_steps: solver steps for a frame; the checkpoint's own number by default.
             device: where the model runs; the accelerator if there is one, by default.
             render_mode: None, or "rgb_array" for `render` to return the latest frame.

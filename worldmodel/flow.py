@@ -22,6 +22,7 @@ class FlowConfig:
     """Timesteps in training and solver steps in generation."""
 
     num_steps: int = 4  # Euler steps per frame
+    guidance: float = 1.0  # in generation, unless told otherwise: 1 follows the conditions as learned, more exaggerates
     timestep_mean: float = 0.0  # of the logit-normal that timesteps are drawn from (Esser et al. 2024, section 3.1)
     timestep_std: float = 1.0
     draws: int = 4  # timesteps drawn per backbone pass
@@ -29,6 +30,8 @@ class FlowConfig:
     def __post_init__(self) -> None:
         if self.num_steps < 1 or self.draws < 1:
             raise ValueError(f"flow.num_steps and flow.draws must be 1 or more, got {self.num_steps} and {self.draws}")
+        if not math.isfinite(self.guidance):
+            raise ValueError(f"flow.guidance must be a finite number, got {self.guidance}")
 
 
 def draw_normal(shape: Sequence[int], generator: Generators, like: Tensor) -> Tensor:

@@ -62,10 +62,11 @@ class Session:
         first_conditions: Sequence[Any] | None = None,
         reference: np.ndarray | None = None,
         num_streams: int = 1,
-        guidance: float = 1.0,
+        guidance: float | None = None,
         num_steps: int | None = None,
     ) -> None:
         num_steps = world.config.flow.num_steps if num_steps is None else num_steps
+        guidance = world.config.flow.guidance if guidance is None else guidance
         if num_streams < 1 or num_steps < 1:
             raise ValueError(f"num_streams and num_steps must be 1 or more, got {num_streams} and {num_steps}")
         if (reference is None) != (world.config.layout.reference == "none"):

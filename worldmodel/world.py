@@ -289,7 +289,7 @@ class WorldModel(nn.Module):
         *,
         reference: np.ndarray | None = None,
         num_streams: int = 1,
-        guidance: float = 1.0,
+        guidance: float | None = None,
         num_steps: int | None = None,
     ) -> Session:
         """Opens live streams of this world.
@@ -302,7 +302,8 @@ class WorldModel(nn.Module):
                 lists for several streams); missing ones are placeholders.
             reference: [H, W, 3] uint8, for layouts with a reference picture.
             num_streams: B, stepped together.
-            guidance: 1 follows the conditions as learned; more exaggerates them, at twice the work.
+            guidance: 1 follows the conditions as learned; more exaggerates them, at twice the work. The model's own by
+                default.
             num_steps: solver steps per frame; the model's own by default.
 
         Returns:
