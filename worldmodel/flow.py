@@ -22,7 +22,7 @@ class FlowConfig:
     """Timesteps in training and solver steps in generation."""
 
     num_steps: int = 4  # Euler steps per frame
-    guidance: float = 1.0  # in generation, unless told otherwise: 1 follows the conditions as learned, more exaggerates
+    guidance: float = 1.0  # in generation; 1 follows the conditions as learned, more exaggerates them
     timestep_mean: float = 0.0  # of the logit-normal that timesteps are drawn from (Esser et al. 2024, section 3.1)
     timestep_std: float = 1.0
     draws: int = 4  # timesteps drawn per backbone pass
