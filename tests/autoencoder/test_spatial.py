@@ -119,6 +119,24 @@ def test_public_weights_give_equal_bits(variant: str, temporal_stages: list[int]
         assert torch.equal(ours.decode_step(latents, cache), public.decode(latents).sample)
 
 
+@pytest.mark.parametrize("placement", ["block", "conv"])
+@torch.no_grad()
+def test_time_after_every_convolution_begins_as_nothing(placement: str, tmp_path: Path) -> None:
+    """All stages look back, and the bits are still the public class's."""
+    public = public_model("f64")
+    public.save_pretrained(tmp_path)
+    every = {"temporal_stages": [1, 2, 3, 4, 5, 6], "temporal_placement": placement}
+    ours = Autoencoder.from_pretrained(tmp_path, **every)
+    places = {name.split(".temporal.")[1].partition(".conv.")[0] for name in ours.state_dict() if ".temporal." in name}
+    inside = {"1.in", "6.in", "2.0_conv1", "2.1_conv1"}  # of the first convolutions, and of residual blocks' first ones
+    assert inside & places == (inside if placement == "conv" else set()) and {"1.0", "6.0"} <= places
+    assert not any(place.endswith("_conv1") and place[0] in "456" for place in places)  # these stages mix by attention
+    frames = torch.rand(3, 3, 64, 128) * 2 - 1
+    latents = public.encode(frames).latent
+    assert torch.equal(ours.encoder(frames, num_frames=3), latents)
+    assert torch.equal(ours.decoder(latents, num_frames=3), public.decode(latents).sample)
+
+
 @torch.no_grad()
 def test_memory_formats_and_batch_sizes_give_equal_bits(tmp_path: Path) -> None:
     """Whatever is the same on both sides, channels-last too; without time, whose blocks return another format."""

@@ -50,7 +50,7 @@ def stream(model: Autoencoder, frames: Tensor, cache: AutoencoderCache) -> tuple
     return torch.stack(latents, 1), torch.stack([model.decode_step(x, cache) for x in latents], 1)
 
 
-@pytest.mark.parametrize(("placement", "stages"), [("stage", [-2, -1]), ("block", [0, 1, 2])])
+@pytest.mark.parametrize(("placement", "stages"), [("stage", [-2, -1]), ("block", [0, 1, 2]), ("conv", [0, 1, 2])])
 @torch.no_grad()
 def test_streaming_equals_whole_clips(placement: str, stages: list[int]) -> None:
     model, frames = tiny(placement, stages), clip()

@@ -9,6 +9,7 @@ from typing import Any
 
 BLOCK_TYPES = ("ResBlock", "EfficientViTBlock")
 NORM_TYPES = ("rms_norm", "batch_norm", "none")
+PLACEMENTS = ("stage", "block", "conv")
 ACTIVATIONS = ("silu", "swish", "relu", "gelu", "mish", "none")
 
 
@@ -47,6 +48,8 @@ class AutoencoderConfig:
     # Stages that look back in time, negative ones counted from the lowest resolution; [] is a picture autoencoder.
     temporal_stages: list[int] = field(default_factory=lambda: [-2, -1])
     # "stage": once, after a stage's blocks. "block": after every block of the stage, resampling blocks too.
+    # "conv": after every convolution that mixes places: as "block", and between the two of each residual block, and
+    # after the very first on either side. Inside an EfficientViTBlock it would be eight times as wide: there, after it.
     temporal_placement: str = "stage"
     temporal_history: int = 5  # past frames seen beside the current one
     temporal_heads: int = 4
@@ -97,7 +100,7 @@ class AutoencoderConfig:
         self._among("decoder_out_norm_type", NORM_TYPES)
         self._among("upsample_block_type", ("pixel_shuffle", "interpolate"))
         self._among("downsample_block_type", ("pixel_unshuffle", "conv", "Conv"))
-        self._among("temporal_placement", ("stage", "block"))
+        self._among("temporal_placement", PLACEMENTS)
         self._validate_temporal()
 
     def _validate_shortcuts(self) -> None:

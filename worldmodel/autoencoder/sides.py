@@ -5,6 +5,7 @@ Shapes: B batch, T frames, C latent channels, h w latent, H W pixels.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 import torch
@@ -20,6 +21,8 @@ from worldmodel.autoencoder.spatial import (
     make_norm,
 )
 from worldmodel.autoencoder.temporal import StreamState, TemporalBlock
+
+INSIDE = "_conv1"  # after the position of a residual block: between its two convolutions
 
 
 class _Side(nn.Module):
@@ -43,33 +46,62 @@ class _Side(nn.Module):
         head_dim, sizes = self.config.attention_head_dim, list(self.multiscales[stage])
         return [EfficientViTBlock(width, head_dim, norm, sizes) for _ in range(self.layers[stage])]
 
-    def make_temporal(self, stages: nn.ModuleList) -> nn.ModuleDict:
-        """Temporal blocks keyed by the stage and the position of the spatial block that they follow."""
+    def make_temporal(self, stages: nn.ModuleList, first: int) -> nn.ModuleDict:
+        """Temporal blocks keyed by the stage and what they follow: see `places`.
+
+        Args:
+            stages: the spatial blocks of every stage.
+            first: the stage that the side's first convolution leads to.
+        """
         config, result = self.config, nn.ModuleDict()
         for stage in config.stages_in_time:
-            blocks = list(cast(nn.Sequential, stages[stage]))
-            inside = [i for i, block in enumerate(blocks) if not isinstance(block, DownBlock | UpBlock)]
             chosen = nn.ModuleDict()
-            for position in inside[-1:] if config.temporal_placement == "stage" else range(len(blocks)):
+            blocks = list(cast(nn.Sequential, stages[stage]))
+            for place in self.places(blocks, stage == first):
                 # An encoder's last block leads to the next stage, and has its width.
-                width = self.widths[stage + 1] if isinstance(blocks[position], DownBlock) else self.widths[stage]
-                chosen[str(position)] = TemporalBlock(
+                leads_on = place.isdecimal() and isinstance(blocks[int(place)], DownBlock)
+                width = self.widths[stage + 1] if leads_on else self.widths[stage]
+                chosen[place] = TemporalBlock(
                     width, config.temporal_history, config.temporal_heads, config.temporal_rope_theta
                 )
             result[str(stage)] = chosen
         return result
 
+    def places(self, blocks: list[nn.Module], first: bool) -> list[str]:
+        """What temporal blocks follow in a stage.
+
+        Returns:
+            In order: "in", the side's first convolution; "3_conv1", the first convolution in block 3; "3", that block.
+        """
+        if self.config.temporal_placement == "stage":
+            inside = [i for i, block in enumerate(blocks) if not isinstance(block, DownBlock | UpBlock)]
+            return [str(inside[-1])]
+        every = self.config.temporal_placement == "conv"
+        chosen = ["in"] if first and every else []
+        for position, block in enumerate(blocks):
+            if every and isinstance(block, ResBlock):
+                chosen.append(f"{position}{INSIDE}")
+            chosen.append(str(position))
+        return chosen
+
     def run_stage(self, x: Tensor, stage: int, blocks: nn.Module, num_frames: int, state: StreamState | None) -> Tensor:
+        """One stage of [B*T, C, h, w], its temporal blocks included."""
         temporal = cast(nn.ModuleDict, self.temporal)
-        after = cast(nn.ModuleDict, temporal[str(stage)]) if str(stage) in temporal else nn.ModuleDict()
+        chosen = cast(nn.ModuleDict, temporal[str(stage)]) if str(stage) in temporal else nn.ModuleDict()
+
+        def look_back(x: Tensor, place: str) -> Tensor:
+            block = cast(TemporalBlock, chosen[place])
+            if state is None:
+                return block(x, num_frames)
+            return block.step(x, state.histories[f"{stage}.{place}"], state.count == 0)
+
+        if "in" in chosen:
+            x = look_back(x, "in")
         for position, block in enumerate(cast(nn.Sequential, blocks)):
-            x = block(x)
-            if str(position) in after:
-                look_back = cast(TemporalBlock, after[str(position)])
-                if state is None:
-                    x = look_back(x, num_frames)
-                else:
-                    x = look_back.step(x, state.histories[f"{stage}.{position}"], state.count == 0)
+            inside = f"{position}{INSIDE}"
+            x = block(x, partial(look_back, place=inside)) if inside in chosen else block(x)
+            if str(position) in chosen:
+                x = look_back(x, str(position))
         return x
 
     def init_state(
@@ -78,15 +110,15 @@ class _Side(nn.Module):
         """Room for `batch_size` streams of frames of `height` x `width` pixels."""
         state = StreamState(torch.zeros(batch_size, dtype=torch.int64, device=device))
         for stage, after in cast(nn.ModuleDict, self.temporal).items():
-            for position, block in cast(nn.ModuleDict, after).items():
-                scale = 2 ** self.resolution(int(stage), int(position))
-                state.histories[f"{stage}.{position}"] = cast(TemporalBlock, block).init_history(
+            for place, block in cast(nn.ModuleDict, after).items():
+                scale = 2 ** self.resolution(int(stage), place)
+                state.histories[f"{stage}.{place}"] = cast(TemporalBlock, block).init_history(
                     batch_size, (height // scale) * (width // scale), device, dtype
                 )
         return state
 
-    def resolution(self, stage: int, position: int) -> int:
-        """How often the picture was halved after block `position` of `stage`."""
+    def resolution(self, stage: int, place: str) -> int:
+        """How often the picture was halved at a place of a stage: see `places`."""
         return stage
 
 
@@ -109,11 +141,11 @@ class Encoder(_Side):
             self.down_blocks.append(nn.Sequential(*blocks))
         self.conv_out = nn.Conv2d(widths[-1], config.latent_channels, 3, padding=1)
         self.group_size = widths[-1] // config.latent_channels if config.encoder_out_shortcut else 0
-        self.temporal = self.make_temporal(self.down_blocks)
+        self.temporal = self.make_temporal(self.down_blocks, 0 if self.layers[0] > 0 else 1)
 
-    def resolution(self, stage: int, position: int) -> int:
+    def resolution(self, stage: int, place: str) -> int:
         blocks = cast(nn.Sequential, self.down_blocks[stage])
-        return stage + isinstance(blocks[position], DownBlock)
+        return stage + (place.isdecimal() and isinstance(blocks[int(place)], DownBlock))
 
     def forward(self, x: Tensor, num_frames: int = 1, state: StreamState | None = None) -> Tensor:
         """Encodes whole clips of `num_frames`, or one frame per row after `state`.
@@ -156,7 +188,7 @@ class Decoder(_Side):
             self.conv_out: nn.Module = nn.Conv2d(last, config.in_channels, 3, padding=1)
         else:
             self.conv_out = UpBlock(last, config.in_channels, interpolate, shortcut=False)
-        self.temporal = self.make_temporal(self.up_blocks)
+        self.temporal = self.make_temporal(self.up_blocks, config.num_stages - 1)
 
     def forward(self, x: Tensor, num_frames: int = 1, state: StreamState | None = None) -> Tensor:
         """Decodes whole clips of `num_frames`, or one frame per row after `state`.

@@ -8,6 +8,8 @@ Shapes: N pictures, C channels, H W the height and width of a stage.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -60,8 +62,12 @@ class ResBlock(nn.Module):
         if norm_type == "none":
             nn.init.zeros_(self.conv2.weight)  # a deep stack without norms starts as the identity
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv2(self.nonlinearity(self.conv1(x)))) + x
+    def forward(self, x: Tensor, between: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """x [N, C, H, W] to the same; `between` is put after the first convolution."""
+        y = self.conv1(x)
+        if between is not None:
+            y = between(y)
+        return self.norm(self.conv2(self.nonlinearity(y))) + x
 
 
 class MultiscaleProjection(nn.Module):
