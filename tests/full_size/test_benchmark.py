@@ -41,6 +41,8 @@ def test_a_short_training_learns() -> None:
     world = full_size.build(shallow(), torch.device("cpu"), torch.float32)
     figures = full_size.train(world, frames=2, windows=1, steps=3)
     assert figures["last_loss"] < figures["first_loss"]
+    weights = sum(p.numel() * p.element_size() for p in world.parameters())
+    assert weights / 1e9 < figures["peak_gb"] < 100
     tokens = 2 + 6  # of a frame: keys and camera, and 2x3 places
     assert figures["tokens"] == pytest.approx(tokens * figures["frames"])
 
