@@ -49,7 +49,7 @@ class DynamicsStage:
         phase: PhaseConfig = getattr(config, self.name)
         self.phases: dict[str, PhaseConfig] = {self.name: in_steps(phase, self.clips)}
         wanted = {id(parameter) for parameter in self.model.dynamics_parameters()}
-        self._trained = {name: p for name, p in self.model.named_parameters() if id(p) in wanted}
+        self._trained = {name for name, p in self.model.named_parameters() if id(p) in wanted}
         self._check_latents(run)
         self.windows = LatentWindows(
             run.folder("latents"),
@@ -60,10 +60,10 @@ class DynamicsStage:
         self.shuffle = Shuffle(len(self.windows), config.seed)
 
     def trained(self, phase: str) -> dict[str, nn.Parameter]:
-        return self._trained
+        return {name: p for name, p in self.model.named_parameters() if name in self._trained}
 
     def state(self) -> dict[str, Tensor]:
-        return dict(self._trained)
+        return dict(self.trained(self.name))
 
     def batch(self, phase: str, samples: Sequence[int]) -> LatentBatch:
         return self.windows.batch(self.shuffle.indices(samples))

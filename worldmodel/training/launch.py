@@ -6,6 +6,8 @@ import hashlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import torch
@@ -15,6 +17,7 @@ from accelerate.utils import DistributedType
 from torch import Generator
 
 from worldmodel.training.config import TrainingConfig
+from worldmodel.training.strategy import LAUNCHERS, asked_strategy
 
 DISTRIBUTED = "ACCELERATE_USE_CPU=true torchrun --nproc_per_node {count} -m worldmodel.training …"
 
@@ -77,7 +80,7 @@ def start(config: TrainingConfig) -> Accelerator:
 
     Raises:
         RuntimeError: if fewer processes came up than were asked for, the launcher was asked for another precision, or
-            its way of sharing is another than one whole model per process.
+            for a way of sharing that cannot be had (see `strategy.asked_strategy`).
     """
     precision = config.precision
     if precision == "auto":
@@ -89,7 +92,9 @@ def start(config: TrainingConfig) -> Accelerator:
             f"the launcher was asked for {asked}, this run for {precision} (training.precision={config.precision}): "
             f"set training.precision={asked if asked == 'bf16' else 'fp32'}, or the launcher's mixed_precision"
         )
-    accelerator = Accelerator(mixed_precision="bf16" if precision == "bf16" else "no")
+    asked_strategy()
+    with _unseen(LAUNCHERS):  # accelerate would wrap the model its own way; here worldmodel.training.strategy does
+        accelerator = Accelerator(mixed_precision="bf16" if precision == "bf16" else "no")
     count = accelerator.num_processes
     # With --cpu, `accelerate launch --num_processes N` announces N processes by MASTER_ADDR and then starts one.
     lonely = "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ and count == 1
@@ -110,8 +115,7 @@ def start(config: TrainingConfig) -> Accelerator:
         DistributedType.MULTI_GPU,
     ):
         raise RuntimeError(
-            f"training runs one whole model per process, got {accelerator.distributed_type} from the launcher: choose "
-            "no sharding in `accelerate config`"
+            f"training cannot share by {accelerator.distributed_type}: launch by a file of configs/accelerate"
         )
     if accelerator.device.type == "cpu":
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -119,6 +123,16 @@ def start(config: TrainingConfig) -> Accelerator:
     else:
         torch.set_float32_matmul_precision("high")
     return accelerator
+
+
+@contextmanager
+def _unseen(names: tuple[str, ...]) -> Iterator[None]:
+    """Hides environment variables."""
+    held = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(held)
 
 
 def check_compiler(device: torch.device) -> None:

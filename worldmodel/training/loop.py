@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,12 @@ from accelerate.utils import recursively_apply, send_to_device
 from torch import Tensor
 
 from worldmodel.training.config import TrainingConfig
-from worldmodel.training.ema import EMA
 from worldmodel.training.launch import Interrupted, StopSignal, agree, check_compiler, generator_of, seed_of
-from worldmodel.training.optim import Gradients, build_optimizers, set_learning_rate
 from worldmodel.training.report import Report, progress_line
 from worldmodel.training.schedule import check_batch, done, learning_rate, shares, wanted
-from worldmodel.training.snapshot import Progress, Snapshot, load_latest, save_snapshot
+from worldmodel.training.snapshot import Progress, Snapshot, load_latest
 from worldmodel.training.stage import Stage
+from worldmodel.training.strategy import WHOLE, Strategy, asked_strategy, begin, check_strategy
 
 
 class Trainer:
@@ -43,8 +43,8 @@ class Trainer:
         fingerprint: plain values that a continued run must share, e.g. the model's config.
 
     Raises:
-        ValueError: if nothing ends a phase, a batch cannot be shared evenly, or the folder holds a run of other
-            settings.
+        ValueError: if nothing ends a phase, a batch cannot be shared evenly, the strategy that the launcher asks for
+            cannot train the stage, or the folder holds a run of other settings.
         RuntimeError: if the model is to be compiled and cannot be.
     """
 
@@ -66,6 +66,8 @@ class Trainer:
         self.seconds = shares(self.phases, max_minutes)
         for name, phase in self.phases.items():
             check_batch(name, phase, accelerator.num_processes)
+        self.strategy = asked_strategy()
+        check_strategy(self.strategy, stage, accelerator.num_processes, config.compile)
         if config.compile:
             check_compiler(accelerator.device)
         self.snapshots = folder / "checkpoint"
@@ -127,9 +129,16 @@ class Trainer:
                 f"{self.folder} holds a run in its phase {snapshot.progress.phase}, which this one leaves out: give it "
                 f"steps and a share again, or choose another run=FOLDER"
             )
-        with torch.no_grad():
-            for name, tensor in self.stage.state().items():
-                tensor.copy_(snapshot.weights[name])
+        if (snapshot.shards is None) != (self.strategy == WHOLE):
+            held = WHOLE if snapshot.shards is None else "sharded weights (FSDP2 or DeepSpeed's ZeRO-2)"
+            raise ValueError(
+                f"{self.folder} holds a run with {held}, the launcher asks for {self.strategy}: launch it as before, "
+                f"or begin another run=FOLDER at its export by initial={self.folder / 'export'}"
+            )
+        if snapshot.shards is None:
+            with torch.no_grad():
+                for name, tensor in self.stage.state().items():
+                    tensor.copy_(snapshot.weights[name])
         self.progress = snapshot.progress
 
     def _is_over(self) -> bool:
@@ -152,26 +161,21 @@ class Trainer:
 
     def _phase(self, name: str, snapshot: Snapshot | None, stop: StopSignal) -> None:
         """Trains one phase to its end and leaves the averaged weights in the model."""
-        phase, main = self.phases[name], self.accelerator.is_main_process
-        weights = self.stage.trained(name)
+        phase, weights = self.phases[name], self.stage.trained(name)
         self.stage.model.requires_grad_(False)
         for parameter in weights.values():
             parameter.requires_grad_(True)
-        gradients = Gradients(list(weights.values()))
-        optimizers = build_optimizers(self.stage.model, list(weights.values()), phase)
-        ema = EMA(weights, phase.ema)
+        del weights  # where they are sharded, others take their place
+        strategy = begin(self.strategy, self.stage, name, phase, self.accelerator)
         if snapshot is not None:
-            ema.load(snapshot.average)
-            for optimizer, state in zip(optimizers, snapshot.optimizers, strict=True):
-                optimizer.load_state_dict(state)
+            strategy.load(snapshot)
 
         figures: dict[str, Tensor] = {}
 
         def save() -> None:
-            if main:
+            if self.accelerator.is_main_process:
                 self._check_finite(name, {key: float(figures[key]) for key in figures})
-                state = self.stage.state()
-                save_snapshot(self.snapshots, self.progress, state, ema.average, optimizers, self.fingerprint)
+            strategy.save(self.snapshots, self.progress, self.fingerprint)
 
         begun = time.monotonic() - self.progress.seconds
         saved = sampled = time.monotonic()
@@ -180,17 +184,20 @@ class Trainer:
         with ThreadPoolExecutor(1, "batches") as reader:
             pending = self._read(reader, name)
             while True:
-                elapsed, number = agree(self.accelerator, time.monotonic() - begun, float(stop.number))
+                now = time.monotonic()
+                elapsed, number, save_due, sample_due = agree(
+                    self.accelerator,
+                    now - begun,
+                    float(stop.number),
+                    float(now - saved > 60 * self.config.save_every_minutes),
+                    float(now - sampled > 60 * self.config.sample_every_minutes),
+                )
                 passed = done(phase, self.progress.phase_step, elapsed, self.seconds.get(name))
                 if passed >= 1 or number:
                     break
                 batches, pending = pending.result(), self._read(reader, name, ahead=1)
                 rate = learning_rate(self.progress.phase_step, passed, phase)
-                set_learning_rate(optimizers, rate)
-                figures = self._step(name, batches, gradients)
-                for optimizer in optimizers:
-                    optimizer.step()
-                ema.update(self.progress.phase_step)
+                figures = self._step(name, batches, strategy, rate)
                 self.progress.phase_step += 1
                 self.progress.step += 1
                 self.progress.seconds = time.monotonic() - begun
@@ -198,23 +205,23 @@ class Trainer:
 
                 if self.progress.phase_step % self.config.log_every_steps == 0:
                     self._log(name, figures, rate, window)
-                now, every = time.monotonic(), self.config.save_every_steps
-                if now - saved > 60 * self.config.save_every_minutes or (every and self.progress.step % every == 0):
+                every = self.config.save_every_steps
+                if save_due or (every and self.progress.step % every == 0):
                     save()
-                    saved = now
-                if now - sampled > 60 * self.config.sample_every_minutes:
-                    self._sample(name, ema)
+                    saved = time.monotonic()
+                if sample_due:
+                    self._sample(name, strategy)
                     sampled = time.monotonic()
             pending.cancel()
         save()
         if self.report is not None:
             self.report.end_line()
         if number:
-            if main:
+            if self.accelerator.is_main_process:
                 print(f"stopped at step {self.progress.step}, saved; the same command continues", flush=True)
             raise Interrupted(128 + int(number))
-        self._sample(name, ema)
-        ema.apply()
+        self._sample(name, strategy)
+        strategy.finish()
 
     def _read(self, reader: ThreadPoolExecutor, phase: str, ahead: int = 0) -> Future[list[Any]]:
         """Begins to read this process's share of a step's batch, cut for accumulation."""
@@ -232,23 +239,21 @@ class Trainer:
             batches = [(samples, recursively_apply(torch.Tensor.pin_memory, batch)) for samples, batch in batches]
         return batches
 
-    def _step(self, phase: str, batches: Sequence[Any], gradients: Gradients) -> dict[str, Tensor]:
-        """Leaves the batch's clipped gradient in `gradients`; returns figures, scalars on the device."""
-        device, config = self.accelerator.device, self.phases[phase]
-        gradients.zero()
+    def _step(self, phase: str, batches: Sequence[Any], strategy: Strategy, rate: float) -> dict[str, Tensor]:
+        """Takes one step at a learning rate; returns figures, scalars on the device."""
+        device = self.accelerator.device
         total: dict[str, Tensor] = {}
-        for samples, batch in batches:
+        for left, (samples, batch) in zip(range(len(batches) - 1, -1, -1), batches, strict=True):
             batch = send_to_device(batch, device, non_blocking=True)
             origin = (self.config.seed, self.stage.name, phase)
             generators = [generator_of(device, *origin, sample) for sample in samples]
             torch.manual_seed(seed_of(*origin, "default", samples[0]))  # for modules that draw on their own
             with self.accelerator.autocast():
-                figures = self.stage.loss(phase, batch, generators)
-            (figures["loss"] / len(batches)).backward()
+                figures = strategy.loss(partial(self.stage.loss, phase, batch, generators))
+            strategy.backward(figures["loss"] / len(batches), last=not left)
             for name, value in figures.items():
                 total[name] = total.get(name, 0) + value.detach().float() / len(batches)
-        gradients.average(self.accelerator.num_processes)
-        total["gradient"] = gradients.clip(config.clip)
+        total["gradient"] = strategy.step(rate, self.progress.phase_step)
         return total
 
     # -- records ------------------------------------------------------------------------------------------------------
@@ -276,14 +281,13 @@ class Trainer:
                 f"{self.phases[phase].lr})"
             )
 
-    def _sample(self, phase: str, ema: EMA) -> None:
-        if self.report is None:
-            return
+    def _sample(self, phase: str, strategy: Strategy) -> None:
         self.stage.model.eval()
-        with ema.applied(), torch.no_grad():
-            picture = self.stage.sample(phase)
+        with torch.no_grad():
+            picture = strategy.sample(partial(self.stage.sample, phase))
         self.stage.model.train()
-        self.report.picture(self.progress.step, phase, picture)
+        if self.report is not None and picture is not None:
+            self.report.picture(self.progress.step, phase, picture)
 
 
 class _Window:

@@ -1,4 +1,8 @@
-"""Snapshots of a run in progress: written whole or not at all, the last two kept."""
+"""Snapshots of a run in progress: written whole or not at all, the last two kept.
+
+Where one process holds the whole state, it writes it: weights, average, optimizers.pt. Where the state is shared, each
+process writes a file of whole tensors, so that any number of processes, under any sharing, can read them again.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,19 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
+import torch.distributed
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 KEEP = 2
+MOMENTS = ("exp_avg", "exp_avg_sq")  # AdamW's
 
 
 @dataclass
@@ -31,13 +38,41 @@ class Progress:
 
 @dataclass
 class Snapshot:
-    """What `load_latest` finds."""
+    """What `load_latest` finds: the whole state, or `shards` to read it from."""
 
     progress: Progress
     weights: dict[str, Tensor]
     average: dict[str, Tensor]
     optimizers: list[dict]
     fingerprint: dict[str, object]
+    shards: Shards | None = None
+
+
+class Shards:
+    """The tensors of a shared snapshot, read as they are asked for.
+
+    Args:
+        folder: of the snapshot.
+        count: of its files.
+
+    Raises:
+        OSError, SafetensorError: if a file is missing or damaged.
+    """
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self._files: dict[str, Any] = {}
+        for index in range(count):
+            file = safe_open(folder / _shard(index, count), framework="pt")
+            self._files |= dict.fromkeys(file.keys(), file)
+
+    def read(self, name: str, rows: slice = slice(None)) -> Tensor:
+        """Rows of a tensor, on the CPU.
+
+        Args:
+            name: weights/NAME, average/NAME, or one of MOMENTS/NAME.
+            rows: along its first dimension.
+        """
+        return self._files[name].get_slice(name)[rows]
 
 
 def save_snapshot(
@@ -61,18 +96,79 @@ def save_snapshot(
     Returns:
         The snapshot's folder.
     """
-    target = folder / f"step-{progress.step:08d}-{progress.index}-{progress.phase}"
-    partial = folder / f"{target.name}.tmp"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    target, partial = _begin(folder, progress)
     save_file({name: tensor.detach().contiguous() for name, tensor in weights.items()}, partial / "weights.safetensors")
     save_file({name: tensor.detach().contiguous() for name, tensor in average.items()}, partial / "average.safetensors")
     torch.save([optimizer.state_dict() for optimizer in optimizers], partial / "optimizers.pt")
-    state = {"progress": asdict(progress), "fingerprint": dict(fingerprint)}
+    _publish(partial, target, {"progress": asdict(progress), "fingerprint": dict(fingerprint)})
+    return target
+
+
+def save_shards(
+    folder: Path,
+    progress: Progress,
+    tensors: Mapping[str, Callable[[], Tensor]],
+    sizes: Mapping[str, int],
+    fingerprint: Mapping[str, object],
+) -> None:
+    """Writes a snapshot by all processes together, each a file; they must see one file system.
+
+    Args:
+        folder: holds the snapshots of one stage.
+        progress: where the run stands.
+        tensors: by name, what gathers it whole in every process; called by all of them, in this order.
+        sizes: of each, by which they are shared out.
+        fingerprint: the settings that a continued run must share.
+    """
+    index, count = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    owner, load = {}, [0] * count
+    for name in sorted(tensors, key=lambda name: (-sizes[name], name)):
+        owner[name] = load.index(min(load))
+        load[owner[name]] += sizes[name]
+    target, partial = _begin(folder, progress) if index == 0 else _paths(folder, progress)
+    torch.distributed.barrier()
+    own: dict[str, Tensor] = {}
+    for name, gather in tensors.items():
+        whole = gather()
+        if owner[name] == index:
+            own[name] = whole.detach().cpu().contiguous()
+        del whole
+    save_file(own, partial / _shard(index, count))
+    _sync(partial / _shard(index, count))
+    torch.distributed.barrier()
+    if index == 0:
+        _publish(partial, target, {"progress": asdict(progress), "fingerprint": dict(fingerprint), "shards": count})
+    torch.distributed.barrier()
+
+
+def _paths(folder: Path, progress: Progress) -> tuple[Path, Path]:
+    """Where a snapshot will be, and where it is written."""
+    target = folder / f"step-{progress.step:08d}-{progress.index}-{progress.phase}"
+    return target, folder / f"{target.name}.tmp"
+
+
+def _shard(index: int, count: int) -> str:
+    return f"shard-{index:05d}-of-{count:05d}.safetensors"
+
+
+def _begin(folder: Path, progress: Progress) -> tuple[Path, Path]:
+    target, partial = _paths(folder, progress)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    return target, partial
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def _publish(partial: Path, target: Path, state: Mapping[str, object]) -> None:
+    """Gives a snapshot its name, by which it is read, once all of it is on disk; drops all but the last."""
+    folder = target.parent
     (partial / "progress.json").write_text(json.dumps(state, indent=2) + "\n")
     for path in partial.iterdir():
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
+        _sync(path)
     if target.exists():  # the same step, saved again: the older one makes room under a name that is never read
         doomed = folder / f"{target.name}.old.tmp"
         shutil.rmtree(doomed, ignore_errors=True)
@@ -80,7 +176,6 @@ def save_snapshot(
     os.replace(partial, target)
     for path in [*_list(folder)[:-KEEP], *folder.glob("*.tmp")]:
         shutil.rmtree(path)
-    return target
 
 
 def load_latest(folder: Path, device: torch.device | str = "cpu") -> Snapshot | None:
@@ -95,8 +190,11 @@ def load_latest(folder: Path, device: torch.device | str = "cpu") -> Snapshot | 
     path = found[-1]
     try:
         state = json.loads((path / "progress.json").read_text())
+        progress = Progress(**state["progress"])
+        if "shards" in state:
+            return Snapshot(progress, {}, {}, [], state["fingerprint"], Shards(path, state["shards"]))
         return Snapshot(
-            progress=Progress(**state["progress"]),
+            progress=progress,
             weights=load_file(path / "weights.safetensors", device=str(device)),
             average=load_file(path / "average.safetensors", device=str(device)),
             optimizers=torch.load(path / "optimizers.pt", map_location=device, weights_only=True),
