@@ -69,7 +69,9 @@ def parser() -> argparse.ArgumentParser:
     world.add_argument("--start", type=int, metavar="I", help="index of the checkpoint's starting clip")
     world.add_argument("--side-by-side", action="store_true", help="both worlds, with the same input")
     model = parser.add_argument_group("generated world")
-    model.add_argument("--guidance", type=float, metavar="G", help="strength of the actions (default: the checkpoint's)")
+    model.add_argument(
+        "--guidance", type=float, metavar="G", help="strength of the actions (default: the checkpoint's)"
+    )
     model.add_argument("--steps", type=int, metavar="K", help="solver steps a frame (default: the checkpoint's)")
     model.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: as many as there are cores)")
     add_options(parser)
