@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from player.scripts import Action
 from player.sound import Outlet
 
+BARELY_S = 1e-6  # less than any sample lasts
+
 Picture = NDArray[np.uint8]
 Step = Callable[[Action], tuple[Picture, NDArray[np.float32] | None]]  # an action's picture, and its sound
 
@@ -69,8 +71,9 @@ class Ahead:
 
     def look(self) -> None:
         """Takes up every picture whose time has come; the newest stays in `picture`."""
-        now = self._outlet.seconds
-        while self._made and self._made[0][0] * self._frame_s <= now:
+        # Not before its own sound is heard: a clock that waits for a late frame stands right where that begins.
+        now = self._outlet.seconds - BARELY_S
+        while self._made and self._made[0][0] * self._frame_s < now:
             self.index, self.picture = self._made.popleft()
 
     def close(self) -> None:

@@ -33,7 +33,7 @@ def test_every_config_loads(path: Path) -> None:
 
 def test_every_package_imported_is_required() -> None:
     extras = PROJECT["optional-dependencies"]  # what they bring is imported only where it is used, with a clear error
-    lines = [*PROJECT["dependencies"], *extras["avatar"], *extras["speech"]]
+    lines = [*PROJECT["dependencies"], *extras["avatar"], *extras["speech"], *extras["mic"], *extras["driving"]]
     required = {canonicalize_name(Requirement(line).name) for line in lines}
     distributions = packages_distributions()
     missing: set[str] = set()

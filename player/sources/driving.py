@@ -80,6 +80,8 @@ class DrivingVideo:
         """Returns the joints [10, 2] of the next frame; None where there is no face, or the video has ended."""
         now = self._frame / self._fps + 1e-6
         self._frame += 1
+        if self._length is not None and self._frame > self._length:
+            return None
         picture = None
         while self._next is not None and self._next[0] <= now:
             picture = self._next[1]
@@ -105,12 +107,11 @@ class DrivingVideo:
 
     def _read(self) -> Iterator[tuple[float, av.VideoFrame]]:
         stream = self._container.streams.video[0]
-        first = None
+        begins = (self._container.start_time or 0) / av.time_base
         try:
             for frame in self._container.decode(stream):
                 if frame.time is not None:
-                    first = frame.time if first is None else first
-                    yield frame.time - first, frame
+                    yield frame.time - begins, frame
         except av.error.FFmpegError as error:
             self._tell(f"{self._path} is damaged ({error.strerror}): the pose ends there")
 

@@ -6,6 +6,7 @@ Shapes: n samples at 16 kHz, S samples a frame.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -142,6 +143,7 @@ def _blocks(container: InputContainer, stream: AudioStream) -> tuple[list[NDArra
 def _frames(container: InputContainer, stream: AudioStream, damage: list[str]) -> Iterator[av.AudioFrame]:
     """Yields a stream's frames without gaps: silence stands where packets were lost, or before a late start."""
     now = 0  # samples yielded
+    begins = Fraction(container.start_time or 0, av.time_base)  # the file; an mp3's is later by its encoder's delay
     packets = container.demux(stream)
     while True:
         try:
@@ -158,7 +160,7 @@ def _frames(container: InputContainer, stream: AudioStream, damage: list[str]) -
             continue
         for frame in frames:
             if frame.pts is not None and frame.time_base is not None:
-                missing = round(frame.pts * frame.time_base * frame.rate) - now
+                missing = round((frame.pts * frame.time_base - begins) * frame.rate) - now
                 if missing > GAP_S * frame.rate:
                     now += missing
                     yield _silence(frame, missing)

@@ -1,0 +1,88 @@
+"""Key points from npz files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import conditions
+from conditions.pose import JOINTS
+from player.sources.base import SourceError
+from player.sources.pose_file import read_poses
+
+SPACE = conditions.space("pose")
+
+
+def moving(frames: int) -> np.ndarray:
+    """[T, 10, 2]: every joint goes right by 0.01 a frame."""
+    points = np.random.default_rng(0).uniform(0.2, 0.6, (1, len(JOINTS), 2))
+    return (points + np.arange(frames)[:, None, None] * (0.01, 0.0)).astype(np.float32)
+
+
+def save(path: Path, **arrays: np.ndarray | float) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+def test_points_come_frame_by_frame_with_missing_joints(tmp_path: Path) -> None:
+    told: list[str] = []
+    points = moving(5)
+    points[2, 3] = np.nan
+    poses = read_poses(save(tmp_path / "p.npz", pose=points), SPACE, 12.5, told.append)
+    assert poses.frames == 5
+    for wanted in points:
+        value = poses.read()
+        assert value is not None and np.array_equal(value, wanted, equal_nan=True) and SPACE.contains(value)
+    assert poses.read() is None and poses.read() is None
+    assert told == [f"{tmp_path / 'p.npz'}: 1 of 50 joints are missing (NaN)"]
+
+
+def test_another_rate_is_followed_along_straight_lines(tmp_path: Path) -> None:
+    points = moving(21)
+    poses = read_poses(save(tmp_path / "p.npz", key_points=points, fps=25.0), SPACE, 10.0, print)
+    values = [poses.read() for _ in range(9)]
+    assert poses.frames == 9 and all(value is not None for value in values)
+    assert np.stack(values)[:, 0, 0] == pytest.approx(points[0, 0, 0] + 0.025 * np.arange(9), abs=1e-5)  # type: ignore[arg-type]
+    assert poses.read() is None
+
+
+def test_joints_in_another_order_are_put_in_order(tmp_path: Path) -> None:
+    points, order = moving(2), np.random.default_rng(1).permutation(len(JOINTS))
+    path = save(tmp_path / "p.npz", pose=points[:, order], joints=np.array(JOINTS)[order])
+    assert np.array_equal(read_poses(path, SPACE, 12.5, print).read(), points[0])
+
+
+def test_joints_far_outside_count_as_missing(tmp_path: Path) -> None:
+    told: list[str] = []
+    points = moving(2)
+    points[0, 4], points[1, 5, 0] = (300.0, 200.0), np.inf
+    value = read_poses(save(tmp_path / "p.npz", pose=points), SPACE, 12.5, told.append).read()
+    assert value is not None and SPACE.contains(value) and np.isnan(value[4]).all()
+    assert "2 of 20 joints lie outside" in told[0] and "pixels" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        ({"pose": moving(3)[:, :7]}, r"has 7 joints, and this world's pose has 10 \(head_top, chin"),
+        ({"pose": moving(3)[0]}, r"numbers \[T, 10, 2\]"),
+        ({"pose": moving(0)}, r"numbers \[T, 10, 2\]"),
+        ({"a": moving(1), "b": moving(1)}, "must hold an array 'pose'"),
+        ({"pose": moving(3), "fps": np.float64(0)}, "fps must be above 0"),
+        ({"pose": moving(3), "joints": np.array(["x"] * 10)}, "joints must be head_top"),
+        ({"pose": np.array([{}], object)}, "damaged"),
+    ],
+)
+def test_files_that_hold_something_else(tmp_path: Path, arrays: dict[str, np.ndarray], told: str) -> None:
+    with pytest.raises(SourceError, match=told):
+        read_poses(save(tmp_path / "p.npz", **arrays), SPACE, 12.5, print)
+
+
+def test_files_that_are_no_npz(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 broken")
+    np.save(tmp_path / "b.npy", moving(2))
+    for name in ("a.npz", "b.npy"):
+        with pytest.raises(SourceError, match="must be an npz file"):
+            read_poses(tmp_path / name, SPACE, 12.5, print)
