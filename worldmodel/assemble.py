@@ -176,13 +176,13 @@ def read_autoencoder(folder: Path, config: AutoencoderConfig) -> tuple[Autoencod
         ValueError: listing every setting, or every weight, that does not fit.
     """
     folder = subfolder(folder, "vae")
-    values = read_config(folder)
-    if values.get("_class_name", "AutoencoderDC") != "AutoencoderDC":
-        raise ValueError(f"{folder} must be an AutoencoderDC, got {values['_class_name']!r}: give a DC-AE folder")
-    weights = weights_of(folder)
+    values, weights = read_config(folder), weights_of(folder)
     learned = any(".temporal." in key for key in weights)
     temporal = {name: value for name, value in asdict(config).items() if name.startswith("temporal_")}
-    found = AutoencoderConfig.from_dict({**values, **({} if learned else temporal)})
+    try:
+        found = AutoencoderConfig.from_dict({**values, **({} if learned else temporal)})
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
     wanted = asdict(config)
     wrong = [
         f"autoencoder.{name} must be {value}, got {wanted[name]}"

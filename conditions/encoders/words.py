@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 KEPT = 256  # texts whose tensors are kept
@@ -170,7 +171,7 @@ def load_t5(folder_or_id: str, device: str = "cpu", dtype: torch.dtype = torch.f
         The tokenizer, and the frozen encoder in evaluation mode.
 
     Raises:
-        ValueError: if it is not to be had, or not a T5, or weights are missing.
+        ValueError: if it is not to be had, or not a T5, or weights are missing, damaged or of other shapes.
     """
     from transformers import AutoConfig, AutoTokenizer, T5EncoderModel
 
@@ -184,7 +185,7 @@ def load_t5(folder_or_id: str, device: str = "cpu", dtype: torch.dtype = torch.f
         model, report = T5EncoderModel.from_pretrained(
             folder_or_id, dtype=dtype, use_safetensors=True, output_loading_info=True
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ValueError(
             f"text.pretrained must be a T5 with config.json, its tokenizer and *.safetensors, got {folder_or_id}: "
             f"{error}"

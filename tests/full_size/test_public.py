@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import constants
+from transformers import ByT5Tokenizer, T5Config, T5EncoderModel
 
+from conditions.encoders.words import load_t5
 from tests.full_size.test_assemble import config, dcae, pixart, qwen
 from tests.full_size.twin import full
 from tests.tiny import tiny_world
@@ -19,6 +21,8 @@ from worldmodel import WorldModel
 from worldmodel.assemble import assemble, table
 from worldmodel.autoencoder import Autoencoder, AutoencoderConfig
 from worldmodel.backbone import Backbone, BackboneConfig
+from worldmodel.head import Head
+from worldmodel.pixart import from_pixart
 from worldmodel.training.cost import count
 
 diffusers = pytest.importorskip("diffusers")
@@ -124,7 +128,7 @@ def test_parts_that_do_not_fit_are_named_together(tmp_path: Path) -> None:
     with pytest.raises(ValueError) as caught:
         assemble(config(), tmp_path / "qwen", tmp_path / "vae", tmp_path / "head")
     message = str(caught.value)
-    assert "vae must be an AutoencoderDC, got 'AutoencoderKL'" in message
+    assert "vae: the autoencoder must be an AutoencoderDC, got 'AutoencoderKL'" in message
     assert "layers.0.mlp.gate_proj.weight must be (48, 32), got (64, 32)" in message
     assert "blocks.0.attn.qkv.weight must be (96, 32), got (16, 16) + (16, 16) + (16, 16)" in message
 
@@ -155,6 +159,21 @@ def test_frozen_encoders_are_in_the_table(tmp_path: Path) -> None:
     _, sources = assemble(world)
     line = next(line for line in table(sources).splitlines() if line.startswith("conditions/text"))
     assert line.endswith("random; google/t5-v1_1-small stays frozen beside it, read when first needed")
+
+
+def test_a_t5_of_other_shapes_is_refused(tmp_path: Path) -> None:
+    values = dict(vocab_size=24, d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2)
+    T5EncoderModel(T5Config(**values)).save_pretrained(tmp_path)
+    ByT5Tokenizer().save_pretrained(tmp_path)
+    described = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**described, "d_ff": 32}))
+    with pytest.raises(ValueError, match="must be a T5 with config.json"):
+        load_t5(str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-20])
+    with pytest.raises(ValueError, match="must be a T5 with config.json"):
+        load_t5(str(tmp_path))
 
 
 def test_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,3 +219,17 @@ def test_all_missing_shards_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError) as caught:
         assemble(config(), backbone=tmp_path)
     assert all(path.name in str(caught.value) for path in gone)
+
+
+@pytest.mark.parametrize("kind", ["dit", "dit_cross", "mlp"])
+def test_pixart_fills_the_head_at_full_size(kind: str) -> None:
+    """Its 28 layers of 16 heads of 72; what is left is the way in, the way out and the places in the frame."""
+    shape = dict(num_attention_heads=16, attention_head_dim=72, num_layers=28, cross_attention_dim=1152)
+    with torch.device("meta"):
+        public = diffusers.PixArtTransformer2DModel(**shape, in_channels=4, out_channels=8, sample_size=64)
+        head = Head(full("midas-3b", f"model.head.kind={kind}").model.head, 128, 2048, 60)
+    taken = from_pixart(dict(public.config) | {"_class_name": type(public).__name__}, public.state_dict(), head, "here")
+    assert all(taken[key].shape == head.state_dict()[key].shape for key in taken)
+    assert sum(value.numel() for value in taken.values()) > 0.98 * count(head)
+    left = {key.partition(".")[0] for key in head.state_dict().keys() - taken.keys()}
+    assert left == {"x_embedder", "position", "hidden_embedder", "final_layer"}

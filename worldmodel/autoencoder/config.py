@@ -158,8 +158,12 @@ class AutoencoderConfig:
             The validated config.
 
         Raises:
-            ValueError: for an unknown field, naming the nearest one, or fields that do not fit together.
+            ValueError: for another architecture, an unknown field, naming the nearest one, or fields that do not fit
+                together.
         """
+        kind = values.get("_class_name", "AutoencoderDC")
+        if kind != "AutoencoderDC":
+            raise ValueError(f"the autoencoder must be an AutoencoderDC, got {kind!r}: give a folder of DC-AE's")
         known = {f.name for f in fields(cls)}
         values = {name: value for name, value in values.items() if not name.startswith("_")}
         for name in values:
