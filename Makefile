@@ -1,5 +1,6 @@
 # make play    opens the generated world        make test    runs the tests
 # make train   records, trains, ships           make lint    style, format, types
+# make luanti  installs the real voxel game (Debian 12) for worldmodel/Luanti-v0
 # Each sets up .venv first if it is missing or older than pyproject.toml or constraints.txt.
 
 PYTHON ?= python3
@@ -7,7 +8,11 @@ BIN := .venv/bin
 # By its exact version and before anything else: a looser request may pull gigabytes of CUDA libraries.
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: play test lint train
+# The game with its data, a display without a screen, OpenGL in software, and a C compiler for envs/luanti/gate.c.
+LUANTI := minetest xvfb libgl1-mesa-dri gcc libc6-dev
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+
+.PHONY: play test lint train luanti
 
 play: .venv/runtime
 	$(BIN)/python play.py $(ARGS)
@@ -22,6 +27,12 @@ lint: .venv/dev
 
 train: .venv/runtime
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash train.sh $(ARGS)
+
+luanti: .venv/runtime
+	@command -v apt-get >/dev/null || { echo 'make luanti is for Debian. Elsewhere, see docs/luanti.md.'; exit 1; }
+	$(SUDO) apt-get update -qq
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(LUANTI)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[luanti]'
 
 .venv/runtime: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Python 3.11 or later is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.12 ...")'

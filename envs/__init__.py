@@ -9,6 +9,7 @@ ENTRY_POINTS = {
     "worldmodel/Avatar-v0": "envs.avatar.env:Avatar",
     "worldmodel/BlockWorld-v0": "envs.blockworld.env:BlockWorld",
     "worldmodel/Generated-v0": "envs.generated:GeneratedWorld",
+    "worldmodel/Luanti-v0": "envs.luanti.env:Luanti",
 }
 
 for _id, _entry_point in ENTRY_POINTS.items():

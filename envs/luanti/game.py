@@ -85,7 +85,9 @@ def find_program(program: str) -> str:
     """
     path = shutil.which(program) or shutil.which(program, path="/usr/games:/usr/local/games")
     if path is None:
-        raise GameError("missing", f"the game {program!r} is not installed: run `make luanti` (Debian), or see docs/luanti.md")
+        raise GameError(
+            "missing", f"the game {program!r} is not installed: run `make luanti` (Debian), or see docs/luanti.md"
+        )
     try:
         text = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -116,10 +118,11 @@ class Game:
         self._answers: list[str] = []
         self._said: deque[str] = deque(maxlen=8)  # by the game, of errors
         self._text = {"client": "", "server": ""}
-        self._asked, self._server_time, self._clock, self._expected = 0, 0.0, 0.0, 0.0
+        self._asked, self._server_time, self._expected = 0, 0.0, 0.0
         self._keys: Keys | None = None
         self._gate: Gate | None = None
-        self._server = -1
+        self._num_reports = 0
+        self._server = self._client = -1  # pipes from the two mods
         program = find_program(settings.program)
         self._household = Household(settings.patience_s)
         try:
@@ -150,8 +153,15 @@ class Game:
         assert self._keys is not None
         self._await_server()
         self._keys.apply(down, across, along)
+        self._num_reports = 0
         self._pass(seconds)
         self._expected += seconds
+        if self._num_reports != 1 or self.report is None or abs(self.report.seconds - seconds) > 1e-4:
+            raise self._error(
+                "refused",
+                f"a step of {seconds} s must be one step of the game, it reports {self._num_reports}, the last "
+                f"{self.report}: has another program taken its place?",
+            )
 
     def ask(self, verb: str, *numbers: float, steps: float = 0.05) -> list[str]:
         """Has the server's mod do something, going on until it is done.
@@ -198,8 +208,6 @@ class Game:
         self._server = self._client = -1
 
     # starting
-
-    _client = -1
 
     def _start(self, program: str) -> None:
         settings, folder = self.settings, self._household.folder
@@ -314,8 +322,9 @@ class Game:
                 pass
             *lines, self._text[name] = self._text[name].split("\n")
             for line in lines:
-                if name == "client" and line.startswith("@ "):
-                    self.report = _parse(line)
+                if name == "client" and "]: @ " in line:
+                    self.report = _parse(line.partition("]: @ ")[2])
+                    self._num_reports += 1
                 elif name == "server" and line.startswith("time "):
                     self._server_time = float(line[5:])
                 elif name == "server":
@@ -333,7 +342,7 @@ class Game:
 
 
 def _parse(line: str) -> Report:
-    seconds, x, y, z, yaw, up, *rest = line[2:].split()
+    seconds, x, y, z, yaw, up, *rest = line.split()
     events = tuple(
         (found[1], int(found[2]), int(found[3]), int(found[4]), found[5]) for found in EVENT.finditer(" ".join(rest))
     )

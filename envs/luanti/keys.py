@@ -17,7 +17,7 @@ KEYS: dict[str, tuple[str, str, str]] = {
     "sneak": ("Shift_L", "keymap_sneak", "KEY_LSHIFT"),
     "sprint": ("e", "keymap_aux1", "KEY_KEY_E"),
     "attack": ("x", "keymap_dig", "KEY_KEY_X"),
-    "use": ("c", "keymap_place", "KEY_KEY_C"),
+    "use": ("y", "keymap_place", "KEY_KEY_Y"),
     **{f"hotbar.{slot}": (str(slot), f"keymap_slot{slot}", f"KEY_KEY_{slot}") for slot in range(1, 10)},
 }
 

@@ -14,8 +14,6 @@ backend = dummy
 player_backend = dummy
 auth_backend = sqlite3
 mod_storage_backend = dummy
-creative_mode = true
-enable_damage = false
 load_mod_worldmodel = true
 """
 FIXED = """\
@@ -29,6 +27,7 @@ pause_on_lost_focus = false
 node_highlighting = none
 show_statusline_on_connect = false
 show_debug = false
+recent_chat_messages = 2
 enable_minimap = false
 view_bobbing_amount = 0
 fall_bobbing_amount = 0
@@ -45,7 +44,8 @@ enable_ipv6 = false
 server_announce = false
 enable_remote_media_server = false
 enable_sound = false
-# our mods
+# our mods; what they log goes to standard error, not to a file
+debug_log_level = error
 enable_client_modding = true
 csm_restriction_flags = 0
 secure.enable_security = true
@@ -60,6 +60,9 @@ client_unload_unused_data_timeout = 3600
 active_object_send_range_blocks = 3
 active_block_range = 2
 mg_name = v7
+# blocks without end, and a hand that digs at once or nearly so
+creative_mode = true
+enable_damage = false
 # sprinting
 fast_move = true
 movement_speed_fast = 5.2
@@ -86,9 +89,7 @@ def sensitivity(fov: float) -> float:
     return DEGREES_PER_PIXEL / (math.tan(math.radians(fov) / 2) * 1.3763819)
 
 
-def configuration(
-    height: int, width: int, fov: float, world_seed: int, hour: float, viewing_range: int
-) -> str:
+def configuration(height: int, width: int, fov: float, world_seed: int, hour: float, viewing_range: int) -> str:
     """The whole of minetest.conf.
 
     Args:

@@ -1,4 +1,5 @@
--- Runs in the game's client, after the player moved and before the frame is drawn: one line a step on standard output.
+-- Runs in the game's client, after the player moved and before the frame is drawn: one line a step in
+-- the game's log (what is printed would also be shown in the picture, as chat).
 -- The look is that of the step before, as the client told it to the server.
 local events = {}
 
@@ -20,7 +21,7 @@ minetest.register_globalstep(function(dtime)
 		return
 	end
 	local pos = player:get_pos()
-	print(string.format("@ %.6f %.5f %.5f %.5f %.4f %.4f %s", dtime, pos.x, pos.y, pos.z,
+	minetest.log("action", string.format("@ %.6f %.5f %.5f %.5f %.4f %.4f %s", dtime, pos.x, pos.y, pos.z,
 		math.deg(player:get_last_look_horizontal()), math.deg(player:get_last_look_vertical()), table.concat(events, " ")))
 	events = {}
 end)

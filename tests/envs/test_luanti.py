@@ -1,0 +1,353 @@
+"""The real game as a world. What needs no game runs everywhere, the rest where `make luanti` installed it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import envs  # noqa: F401  registers the ids
+from envs.luanti.env import Luanti
+from envs.luanti.errors import GameError
+from envs.luanti.game import find_program
+from envs.luanti.gate import Gate
+from envs.luanti.household import Household
+from envs.luanti.settings import DEGREES_PER_PIXEL, configuration, vertical_setting
+
+ROOT = Path(__file__).parents[2]
+WORLD = "worldmodel/Luanti-v0"
+
+
+def _missing() -> str:
+    try:
+        find_program("minetest")
+        import Xlib  # noqa: F401
+    except (GameError, ImportError) as error:
+        return str(error)
+    programs = [program for program in ("Xvfb", "cc") if shutil.which(program) is None]
+    return f"not installed: {' '.join(programs)}" if programs else ""
+
+
+MISSING = _missing()
+game = pytest.mark.skipif(bool(MISSING), reason=f"{MISSING} (make luanti)")
+needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler (make luanti)")
+slow = pytest.mark.timeout(1500)  # a real game, drawn by the processor of a machine that may be busy
+SMALL = {"size": 64, "viewing_range": 30, "patience_s": 300.0}
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Luanti]:
+    env = gymnasium.make(WORLD, **SMALL).unwrapped
+    assert isinstance(env, Luanti)
+    yield env
+    env.close()
+
+
+def program(folder: Path, body: str) -> str:
+    """A program that says it is the game, and does something else."""
+    path = folder / "minetest"
+    path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "Minetest 5.6.1 (Linux)" && exit\n{body}\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def folders() -> set[Path]:
+    return set(Path("/tmp").glob("worldmodel-luanti-*"))
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait(until: object, what: str, seconds: float = 60.0) -> None:
+    assert callable(until)
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        time.sleep(0.05)
+
+
+# without a game
+
+
+def test_a_missing_game_says_what_to_run() -> None:
+    with pytest.raises(GameError, match="make luanti") as caught:
+        gymnasium.make(WORLD, program="no-such-game")
+    assert caught.value.kind == "missing"
+
+
+def test_another_version_is_named(tmp_path: Path) -> None:
+    path = program(tmp_path, "")
+    Path(path).write_text("#!/bin/sh\necho 'Luanti 5.10.0 (Linux)'\n")
+    with pytest.raises(GameError, match=r"must be Minetest 5\.6, got 5\.10\.0") as caught:
+        Luanti(program=path)
+    assert caught.value.kind == "version"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": 32},
+        {"size": (128, 4096)},
+        {"fov": 10.0},
+        {"world_seed": -1},
+        {"hour": 25.0},
+        {"viewing_range": 1},
+        {"patience_s": 0.0},
+        {"render_mode": "human"},
+    ],
+)
+def test_wrong_arguments(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
+        Luanti(**wrong)  # type: ignore[arg-type]
+
+
+def test_settings() -> None:
+    text = configuration(128, 128, 70.0, 5, 12.0, 80)
+    values = dict(line.split(" = ", 1) for line in text.splitlines() if line and not line.startswith("#"))
+    assert values["bind_address"] == "127.0.0.1" and values["time_speed"] == "0" and values["fixed_map_seed"] == "5"
+    assert len(values) == len([line for line in text.splitlines() if line and not line.startswith("#")])  # none twice
+    codes = [value for name, value in values.items() if name.startswith("keymap_")]
+    assert len(codes) == len(set(codes)) == 18
+    assert vertical_setting(70.0, 16 / 9) == 70.0 and vertical_setting(70.0, 1.0) == pytest.approx(70 / 1.6**0.5)
+
+
+@needs_cc
+def test_the_gate_lets_one_picture_through_at_a_time(tmp_path: Path) -> None:
+    """A program of ours in the game's place, which draws nothing and reads the clock."""
+    source = tmp_path / "loop.c"
+    source.write_text(
+        "#include <stdio.h>\n#include <time.h>\nvoid glXSwapBuffers(void *, unsigned long);\n"
+        "void glGetIntegerv(unsigned what, int *view) { view[2] = 64; view[3] = 64; (void)what; }\n"
+        "void glPixelStorei(unsigned a, int b) { (void)a; (void)b; }\n"
+        "static unsigned char shade;\n"
+        "void glReadPixels(int x, int y, int w, int h, unsigned a, unsigned b, void *to)\n"
+        "{ unsigned char *p = to; (void)x; (void)y; (void)a; (void)b; for (int i = 0; i < w * h * 3; i++) p[i] = shade; }\n"
+        "int main(void) { for (;;) { struct timespec t; clock_gettime(CLOCK_MONOTONIC_RAW, &t);\n"
+        'printf("%ld.%09ld\\n", (long)t.tv_sec, t.tv_nsec); fflush(stdout); shade++; glXSwapBuffers(0, 0); } }\n'
+    )
+    stub = tmp_path / "stub.c"
+    stub.write_text("void glXSwapBuffers(void *a, unsigned long b) { (void)a; (void)b; }\n")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "libstub.so", stub], check=True)
+    command = ["cc", "-rdynamic", "-o", tmp_path / "loop", source, f"-L{tmp_path}", "-lstub", f"-Wl,-rpath,{tmp_path}"]
+    subprocess.run(command, check=True)
+    gate = Gate(tmp_path, 64, 64)
+    environment = {**os.environ, **gate.environment}
+    process = subprocess.Popen(
+        [tmp_path / "loop"], env=environment, pass_fds=gate.fds, stdout=subprocess.PIPE, text=True
+    )
+    gate.started()
+    assert process.stdout is not None
+    times = []
+    for number, seconds in enumerate((0.05, 0.0, 1.5, 0.05), 1):
+        assert gate.wait(60)
+        times.append(float(process.stdout.readline()))
+        assert gate.passed == number and (gate.picture == number).all()
+        time.sleep(0.05)  # of which its clock knows nothing
+        gate.open(seconds)
+    np.testing.assert_allclose(np.diff(times), [0.05, 0.0, 1.5], atol=1e-6)
+    assert gate.wait(60)
+    gate.close()
+    assert process.wait(timeout=60) == 0  # nobody at the gate: it ends by itself
+
+
+def test_a_household_leaves_nothing(tmp_path: Path) -> None:
+    household = Household(60)
+    process = household.start(["sleep", "1000"])
+    (household.folder / "something").write_text("x")
+    household.close()
+    assert process.poll() == -signal.SIGKILL and not household.folder.exists()
+    household.close()  # once more does no harm
+
+
+def test_a_household_ends_with_a_crash_of_ours() -> None:
+    code = (
+        "import sys, time; from envs.luanti.household import Household; h = Household(60)\n"
+        "p = h.start(['sleep', '1000']); print(p.pid, h.folder, flush=True); time.sleep(1000)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    pid, folder = process.stdout.readline().split()
+    assert alive(int(pid)) and Path(folder).exists()
+    process.kill()
+    process.wait()
+    wait(lambda: not alive(int(pid)) and not Path(folder).exists(), "an end of all that was started")
+
+
+@needs_cc
+@pytest.mark.skipif(shutil.which("Xvfb") is None, reason="no Xvfb (make luanti)")
+@pytest.mark.parametrize(
+    ("body", "kind", "message"),
+    [
+        ("echo 'ERROR[Main]: no such luck' >&2; exit 3", "died", "no such luck"),
+        ("sleep 1000", "hung", "drew nothing for"),
+    ],
+)
+def test_a_game_that_dies_or_hangs_is_named_and_counted(tmp_path: Path, body: str, kind: str, message: str) -> None:
+    pytest.importorskip("Xlib", reason="python-xlib is not installed (make luanti)")
+    before = folders()
+    env = Luanti(program=program(tmp_path, body), patience_s=1.0 if kind == "hung" else 60.0)
+    with pytest.raises(GameError, match=message) as caught:
+        env.reset(seed=0)
+    assert caught.value.kind == kind and env.failures == {kind: 3}
+    assert folders() <= before
+    env.close()
+
+
+@needs_cc
+def test_a_missing_display_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("Xlib", reason="python-xlib is not installed (make luanti)")
+    env = Luanti(program=program(tmp_path, "sleep 1000"), display=":4242")
+    with pytest.raises(GameError, match="':4242' cannot be opened") as caught:
+        env.reset(seed=0)
+    assert caught.value.kind == "display" and env.failures == {"display": 1}
+
+
+# with the game
+
+
+@game
+@slow
+def test_check_env(world: Luanti) -> None:
+    check_env(world, skip_render_check=False)
+    assert world.failures == {}
+
+
+@game
+@slow
+def test_a_seed_is_a_place_and_what_was_done_there_is_undone(world: Luanti) -> None:
+    first, at_first = world.reset(seed=3)
+    _, elsewhere = world.reset(seed=4)
+    assert np.abs(elsewhere["position"] - at_first["position"]).max() > 2
+    world.reset(seed=3, options={"pitch": 60.0})
+    dug = placed = 0
+    for step in range(40):
+        keys = {"attack": 1} if step < 20 else {"use": step % 2}
+        _, _, _, _, info = world.step({"keyboard": keys})
+        dug, placed = dug + info["num_dug"], placed + info["num_placed"]
+        for event in info["events"]:
+            assert np.abs(np.array(event["position"]) + 0.5 - info["position"]).max() < 6 and ":" in event["block"]
+    assert dug > 0 and placed > 0
+    again, at_again = world.reset(seed=3)
+    np.testing.assert_allclose(at_again["position"], at_first["position"], atol=0.02)
+    assert at_again["yaw"] == pytest.approx(at_first["yaw"], abs=0.01)
+    assert np.abs(again.astype(int) - first).mean() < 2.0
+
+
+@game
+@slow
+def test_an_action_at_t_shows_in_frame_t_plus_1(world: Luanti) -> None:
+    """Turning moves the picture in the frame of that step: not one before, and not one later."""
+    still, _ = world.reset(seed=3)
+    turns = np.array([0, 0, 4.5, 0, 0, -4.5, 0, 9, -9, 0, 0, 4.5, 4.5, 0, -9, 0, 0])
+    frames, yaws = [still], []
+    for turn in turns:
+        frame, _, _, _, info = world.step({"camera": [0.0, turn]})
+        frames.append(frame)
+        yaws.append(info["yaw"])
+    change = np.abs(np.diff(np.array(frames, int), axis=0)).mean(axis=(1, 2, 3))  # change[t]: from frame t to t + 1
+    moved = change > 1.0
+    np.testing.assert_array_equal(moved, turns != 0)
+    for shift in (-1, 1):
+        assert (moved != (np.roll(turns, shift) != 0)).any()
+    steps = np.diff([yaws[0], *yaws])
+    np.testing.assert_allclose((steps + 180) % 360 - 180, [0.0, *turns[1:]], atol=0.08)
+
+
+@game
+@slow
+def test_right_is_right_and_down_is_down(world: Luanti) -> None:
+    """The picture goes the other way than the view."""
+    frame, _ = world.reset(seed=3)
+    pixels = 2 * np.tan(np.radians(35.0)) / 64  # tangent of a pixel in the middle
+    for camera, axis in (([0.0, 5.1], 1), ([5.1, 0.0], 0)):
+        turned, _, _, _, _ = world.step({"camera": camera})
+        expected = round(np.tan(np.radians(5.1)) / pixels)
+        middle = turned[16:48, 16:48].astype(int)
+        errors = {
+            shift: np.abs(np.roll(frame.astype(int), -shift, axis)[16:48, 16:48] - middle).mean()
+            for shift in range(-10, 11)
+        }
+        assert abs(min(errors, key=errors.__getitem__) - expected) <= 1
+        frame = turned
+
+
+@game
+@slow
+def test_keys_move_the_player_in_their_step(world: Luanti) -> None:
+    _, info = world.reset(seed=3, options={"yaw": 0.0})
+    start = info["position"]
+    _, _, _, _, info = world.step({"keyboard": {"forward": 1}})
+    first = info["position"] - start
+    assert first[2] > 0.005 and abs(first[0]) < 1e-3  # yaw 0 looks to +z
+    for _ in range(3):
+        _, _, _, _, info = world.step({"keyboard": {"forward": 1}})
+    before = info["position"]
+    for _ in range(10):
+        _, _, _, _, info = world.step({})
+    stop = info["position"]
+    assert np.abs(stop - before).max() < 0.5
+    heights = [world.step({"keyboard": {"jump": 1}})[4]["position"][1] for _ in range(6)]
+    assert heights[0] > stop[1] and heights[3] - stop[1] > 0.5
+
+
+@game
+@slow
+def test_camera_is_exact_however_wide_the_turn(world: Luanti) -> None:
+    _, info = world.reset(seed=3, options={"yaw": 10.0, "pitch": 0.0})
+    total = 0.0
+    for turn in (0.04, 0.04, 0.04, 0.04, 100.0, -180.0, 3.33):
+        _, _, _, _, info = world.step({"camera": [0.0, turn]})
+        total += turn
+        assert abs((info["yaw"] - 10.0 - total + 180) % 360 - 180) <= DEGREES_PER_PIXEL / 2 + 1e-6
+    _, _, _, _, info = world.step({"camera": [150.0, 0.0]})
+    assert info["pitch"] == 89.5
+    world.step({})  # in which the game says how it looked: an error, if not so
+
+
+@game
+@slow
+def test_refuses(world: Luanti) -> None:
+    with pytest.raises(ValueError, match="unknown reset option 'yau'.*yaw"):
+        world.reset(options={"yau": 1})
+    with pytest.raises(ValueError, match="position must be finite"):
+        world.reset(options={"position": [0, np.nan, 0]})
+    with pytest.raises(ValueError, match="pitch must be"):
+        world.reset(options={"pitch": 100})
+    with pytest.raises(ValueError):
+        world.step({"keyboard": {"fly": 1}})
+
+
+@game
+@slow
+def test_a_killed_game_is_named_and_the_next_reset_starts_another(world: Luanti) -> None:
+    world.reset(seed=3)
+    assert world._game is not None
+    folder = world._game._household.folder
+    processes = world._game._household._processes
+    assert len(processes) == 2 and all(alive(process.pid) for process in processes)
+    os.kill(processes[-1].pid, signal.SIGKILL)
+    with pytest.raises(GameError, match="the game ended") as caught:
+        for _ in range(3):
+            world.step({})
+    assert caught.value.kind == "died" and world.failures == {"died": 1}
+    assert not folder.exists() and not any(alive(process.pid) for process in processes)
+    with pytest.raises(GameError, match="call reset first"):
+        world.step({})
+    frame, info = world.reset(seed=3)
+    assert frame.std() > 5 and info["num_failures"] == 1
+    world.close()
