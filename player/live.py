@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,16 @@ from numpy.typing import NDArray
 from player.scripts import Action
 from player.sound import Outlet
 
+SLACK_S = 0.25  # of sound kept waiting, for the blocks of the device and for steps that take longer than others
 BARELY_S = 1e-6  # less than any sample lasts
 
 Picture = NDArray[np.uint8]
 Step = Callable[[Action], tuple[Picture, NDArray[np.float32] | None]]  # an action's picture, and its sound
+
+
+def lead_of(delay: int, fps: float) -> int:
+    """Returns how many pictures are to wait, of a world whose frames come `delay` steps late, in chunks."""
+    return delay + 1 + ceil(SLACK_S * fps)
 
 
 class Ahead:

@@ -16,7 +16,7 @@ import pygame
 
 from player.controls import Controls
 from player.hud import Hud, Status
-from player.live import Ahead, Picture
+from player.live import Ahead, Picture, lead_of
 from player.play import Play
 from player.scripts import Action, Entry
 from player.sound import Outlet
@@ -91,7 +91,7 @@ class Window:
         self._walks = "keyboard" in space.spaces or "camera" in space.spaces
         self._picture: Picture = play.game.picture
         if outlet is not None:
-            self._ahead = Ahead(self._make, outlet, play.game.fps, lead=play.delay + 2)
+            self._ahead = Ahead(self._make, outlet, play.game.fps, lead_of(play.delay, play.game.fps))
         self._resize(*self._picture.shape[:2])
         self._grab(self._walks)
         self._draw()

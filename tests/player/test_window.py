@@ -298,3 +298,26 @@ def test_a_display_that_cannot_be_reached_is_none(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("DISPLAY", ":9987")
     with pytest.raises(NoDisplayError):
         Window()
+
+
+def test_a_head_is_shown_when_it_is_heard_and_leaves_the_mouse_alone(tmp_path: Path) -> None:
+    from player.drive import Drive
+    from player.sound import Silent
+    from player.sources.sound_file import Sounds
+    from tests.talking import SAMPLES, talking_world
+
+    talking_world(chunk_frames=3).save_pretrained(tmp_path / "head")
+    world = open_world("worldmodel/Generated-v0", {"checkpoint": str(tmp_path / "head")})
+    portrait = np.full((16, 16, 3), 90, np.uint8)
+    drive = Drive({"audio": Sounds(np.full(5 * SAMPLES, 0.1, np.float32), SAMPLES)})
+    play = Play(Game(world, options={"reference": portrait}), Stats(), tmp_path / "talk.mp4", drive)
+    window = Window()
+    window.open(play, outlet=Silent(pace=20.0))
+    assert not window.grabbed and place(window._picture) == (90, 90, 90)
+    pygame.event.clear()
+    tap(pygame.K_TAB)  # there is no rendered world of a portrait: it says so and goes on
+    window.run(9)
+    assert play.stats.frames == 8 and (window._picture == play.game.picture).all()
+    assert "give --world" in window._message
+    play.close()
+    assert len(read_film(tmp_path / "talk.mp4")) == 9
