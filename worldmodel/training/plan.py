@@ -199,16 +199,20 @@ def _data(config: Config, world: WorldModel, plan: Plan, gpu: Gpu) -> str:
         f"{plan.hours:,.0f} hours of video",
         f"  {need['frames']:,.0f} frames; clips {_size(need['clips'])} at {plan.bits_per_pixel:g} bits a pixel, "
         f"latents {_size(need['latents'])}",
-        f"  encoding once: {encode:,.1f} GPU-days; one epoch of {stage_of(config)}: {epoch:,.0f} GPU-days, "
+        f"  encoding once: {encode:,.1f} GPU-days; one epoch of {stage_of(config)}: {_days(epoch)} GPU-days, "
         f"{epoch / plan.gpus:,.1f} days on {plan.gpus}",
     ]
     if phase.epochs is not None:
         steps = phase.epochs * windows / phase.batch_size
         lines.append(
-            f"  {phase.epochs:g} epochs: {steps:,.0f} steps of {phase.batch_size} windows, {phase.epochs * epoch:,.0f} "
-            f"GPU-days, {phase.epochs * epoch / plan.gpus:,.0f} days on {plan.gpus}"
+            f"  {phase.epochs:g} epochs: {steps:,.0f} steps of {phase.batch_size} windows, {_days(phase.epochs * epoch)} "
+            f"GPU-days, {_days(phase.epochs * epoch / plan.gpus)} days on {plan.gpus}"
         )
     return "\n".join(lines)
+
+
+def _days(days: float) -> str:
+    return f"{days:,.0f}" if days >= 10 else f"{days:,.1f}"
 
 
 def _size(size: float) -> str:
