@@ -203,10 +203,10 @@ def _data(config: Config, world: WorldModel, plan: Plan, gpu: Gpu) -> str:
         f"{epoch / plan.gpus:,.1f} days on {plan.gpus}",
     ]
     if phase.epochs is not None:
-        steps = phase.epochs * windows / phase.batch_size
+        steps, days = phase.epochs * windows / phase.batch_size, phase.epochs * epoch
         lines.append(
-            f"  {phase.epochs:g} epochs: {steps:,.0f} steps of {phase.batch_size} windows, {_days(phase.epochs * epoch)} "
-            f"GPU-days, {_days(phase.epochs * epoch / plan.gpus)} days on {plan.gpus}"
+            f"  {phase.epochs:g} epochs: {steps:,.0f} steps of {phase.batch_size} windows, {_days(days)} GPU-days, "
+            f"{_days(days / plan.gpus)} days on {plan.gpus}"
         )
     return "\n".join(lines)
 
