@@ -20,7 +20,7 @@ KEEPER = """
 trap '' INT TERM HUP
 groups=
 while read -r group; do groups="$groups -$group"; done
-[ -n "$groups" ] && kill -KILL -- $groups 2>/dev/null
+[ -n "$groups" ] && kill -s KILL -- $groups 2>/dev/null
 rm -rf -- "$0"
 """
 CLOSE_S = 30.0

@@ -136,7 +136,8 @@ def test_the_gate_lets_one_picture_through_at_a_time(tmp_path: Path) -> None:
         "void glPixelStorei(unsigned a, int b) { (void)a; (void)b; }\n"
         "static unsigned char shade;\n"
         "void glReadPixels(int x, int y, int w, int h, unsigned a, unsigned b, void *to)\n"
-        "{ unsigned char *p = to; (void)x; (void)y; (void)a; (void)b; for (int i = 0; i < w * h * 3; i++) p[i] = shade; }\n"
+        "{ unsigned char *p = to; (void)x; (void)y; (void)a; (void)b; \n"
+        "for (int i = 0; i < w * h * 3; i++) p[i] = shade; }\n"
         "int main(void) { for (;;) { struct timespec t; clock_gettime(CLOCK_MONOTONIC_RAW, &t);\n"
         'printf("%ld.%09ld\\n", (long)t.tv_sec, t.tv_nsec); fflush(stdout); shade++; glXSwapBuffers(0, 0); } }\n'
     )
