@@ -224,7 +224,7 @@ def main(argv: list[str] | None = None) -> int:
     fields = {key: value for key, value in vars(arguments).items() if key not in ("out", "workers")}
     try:
         count = record(Recording(**fields), arguments.out, arguments.workers)
-    except ValueError as error:
+    except (ValueError, gymnasium.error.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

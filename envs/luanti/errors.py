@@ -11,5 +11,8 @@ class GameError(gymnasium.error.Error):
     """
 
     def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(kind, message)  # both, so that it can be sent from a process that records
         self.kind = kind
+
+    def __str__(self) -> str:
+        return str(self.args[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import signal
 import stat
@@ -88,6 +89,8 @@ def test_a_missing_game_says_what_to_run() -> None:
     with pytest.raises(GameError, match="make luanti") as caught:
         gymnasium.make(WORLD, program="no-such-game")
     assert caught.value.kind == "missing"
+    sent = pickle.loads(pickle.dumps(caught.value))  # as from a process that records
+    assert sent.kind == "missing" and str(sent) == str(caught.value)
 
 
 def test_another_version_is_named(tmp_path: Path) -> None:
