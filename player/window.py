@@ -241,7 +241,8 @@ class Window:
         self._surface.fill((0, 0, 0))
         whole = tiles[0].unionall(tiles[1:])
         source = pygame.image.frombuffer(np.ascontiguousarray(picture).tobytes(), picture.shape[1::-1], "RGB")
-        self._surface.blit(pygame.transform.scale(source, whole.size), whole)
+        scaled = pygame.transform.scale if self._walks else pygame.transform.smoothscale  # a face has no pixels
+        self._surface.blit(scaled(source, whole.size), whole)
         if self.show_hud:
             self._hud.draw(self._surface, self._status(), tiles)
         pygame.display.flip()
