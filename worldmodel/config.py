@@ -16,15 +16,19 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from worldmodel.data.stream import StreamConfig
 from worldmodel.training.config import TrainingConfig
 from worldmodel.world import WorldConfig
 
 
 @dataclass
 class DataConfig:
-    """Where the clips lie."""
+    """Where the clips lie, and their latents: folders, or URLs that are streamed (docs/data/streaming.md)."""
 
-    clips: str = "data/blockworld"  # a folder of shards, as envs.record writes them
+    clips: str = "data/blockworld"  # shards, as envs.record writes them: a folder or URL, or https://…/a-{000..099}.tar
+    index: str | None = None  # of clips behind a URL; by default index.json beside them
+    latents: str | None = None  # of these clips, encoded before; by default RUN/latents
+    stream: StreamConfig = field(default_factory=StreamConfig)
 
 
 @dataclass

@@ -62,10 +62,16 @@ class ShardCache:
     def _fetch(self, path: Path, size: int, download: Callable[[IO[bytes]], None]) -> None:
         part = path.with_name(f"{path.name}.part")
         with open(part, "r+b", opener=lambda name, _: os.open(name, os.O_RDWR | os.O_CREAT, 0o644)) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is_at(file, part) or path.exists():  # another has finished it, or removed it, in the meantime
-                if _is_at(file, part):
-                    part.unlink()
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # Waits for whoever downloads it. For sharing, since what has been downloaded is shared from then on.
+                fcntl.flock(file, fcntl.LOCK_SH)
+                return
+            if not _is_at(file, part):  # another has finished it, or removed it, in the meantime
+                return
+            if path.exists():
+                part.unlink()
                 return
             try:
                 self._reserve(file, size)

@@ -225,9 +225,10 @@ class StreamedClips(ClipSet):
         return held.content.frames(number, start, stop)
 
     def probe(self) -> list[range]:
-        """Returns the clips of a few shards, spread evenly over the set."""
+        """Returns the clips of a few shards, spread evenly over the set, and begins to fetch these."""
         count = len(self.shards)
-        chosen = np.unique(np.linspace(0, count - 1, min(count, PROBED_SHARDS)).round().astype(int))
+        chosen = np.unique(np.linspace(0, count - 1, min(count, PROBED_SHARDS)).round().astype(int)).tolist()
+        self.expect(chosen)
         return [range(*np.searchsorted(self.shard_numbers, [shard, shard + 1]).tolist()) for shard in chosen]
 
     def expect(self, shards: Sequence[int]) -> None:

@@ -16,7 +16,7 @@ import torch.distributed
 from torch import Generator, Tensor, nn
 
 from worldmodel.autoencoder import Autoencoder, initialize_linear, reconstruction_loss
-from worldmodel.data.windows import FrameWindows, Shuffle
+from worldmodel.data.windows import FrameWindows, read
 from worldmodel.flow import draw_normal
 from worldmodel.frames import to_frames, to_model
 from worldmodel.metrics import psnr
@@ -54,15 +54,14 @@ class AutoencoderStage:
             )
         if config.principal_start:
             stills = FrameWindows(self.clips, 1, cache_bytes=0)
-            chosen = np.linspace(0, len(stills) - 1, PRINCIPAL_FRAMES).round().astype(int).tolist()
-            initialize_linear(self.model, to_model(stills.batch(chosen)[:, 0]))
+            initialize_linear(self.model, to_model(stills.batch(stills.spread(PRINCIPAL_FRAMES))[:, 0]))
         self.losses = config.reconstruction
         phases = {name: getattr(config, name) for name in ("spatial", "temporal", "joint", "refine")}
         self.phases: dict[str, PhaseConfig] = {
             name: in_steps(phase, self.clips) for name, phase in phases.items() if self.trained(name)
         }
         self.windows = {name: FrameWindows(self.clips, phase.frames) for name, phase in self.phases.items()}
-        self.shuffles = {name: Shuffle(len(windows), config.seed) for name, windows in self.windows.items()}
+        self.orders = {name: run.order(self.windows[name], phase) for name, phase in self.phases.items()}
 
     def trained(self, phase: str) -> dict[str, nn.Parameter]:
         named = dict(self.model.named_parameters())
@@ -81,7 +80,7 @@ class AutoencoderStage:
 
     def batch(self, phase: str, samples: Sequence[int]) -> Tensor:
         """Frames [B, T, H, W, 3] uint8."""
-        return torch.from_numpy(self.windows[phase].batch(self.shuffles[phase].indices(samples)))
+        return torch.from_numpy(read(self.windows[phase], self.orders[phase], samples))
 
     def loss(self, phase: str, batch: Tensor, generators: Sequence[Generator]) -> Mapping[str, Tensor]:
         frames = to_model(batch)
@@ -120,7 +119,7 @@ class AutoencoderStage:
             torch.zeros(3, self.model.latent_channels, dtype=torch.float64),
             self.model.latents_mean.device,
         )
-        for index in np.linspace(0, len(windows) - 1, count).round().astype(int).tolist():
+        for index in windows.spread(count):
             frames = to_model(windows.batch([index]), device)
             moments += moments_of(self.model.encoder(frames.flatten(0, 1), windows.frames)).cpu()
         mean = moments[1] / moments[0]

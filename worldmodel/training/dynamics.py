@@ -15,7 +15,8 @@ from torch import Generator, Tensor, nn
 
 from worldmodel.data.clips import Clip
 from worldmodel.data.latents import LatentBatch, LatentWindows, fingerprint
-from worldmodel.data.windows import Shuffle
+from worldmodel.data.remote import is_remote
+from worldmodel.data.windows import read
 from worldmodel.training.config import PhaseConfig
 from worldmodel.training.pictures import grid
 from worldmodel.training.run import Run
@@ -52,12 +53,12 @@ class DynamicsStage:
         self._trained = {name for name, p in self.model.named_parameters() if id(p) in wanted}
         self._check_latents(run)
         self.windows = LatentWindows(
-            run.folder("latents"),
+            run.latents(self.model.conditions),
             self.model.conditions,
             phase.frames,
             run.config.model.layout.chunk_frames,
         )
-        self.shuffle = Shuffle(len(self.windows), config.seed)
+        self.order = run.order(self.windows, self.phases[self.name])
 
     def trained(self, phase: str) -> dict[str, nn.Parameter]:
         return {name: p for name, p in self.model.named_parameters() if name in self._trained}
@@ -66,7 +67,7 @@ class DynamicsStage:
         return dict(self.trained(self.name))
 
     def batch(self, phase: str, samples: Sequence[int]) -> LatentBatch:
-        return self.windows.batch(self.shuffle.indices(samples))
+        return read(self.windows, self.order, samples)
 
     def loss(self, phase: str, batch: LatentBatch, generators: Sequence[Generator]) -> Mapping[str, Tensor]:
         figures = self.model.loss(batch.latents, batch.prepared, generators, self._reference(batch.latents))
@@ -129,16 +130,23 @@ class DynamicsStage:
         return Clip(clip.key, clip.frames[:length], conditions, meta)
 
     def _check_latents(self, run: Run) -> None:
-        folder, command = run.folder("latents"), run.command("latents")
+        place, command = run.latents_place, run.command("latents")
         shards = {path.stem for path in self.clips.shards}
-        missing = shards - {path.stem for path in folder.glob("*.safetensors")}
+        if is_remote(place):
+            there = {Path(shard.name).stem for shard in run.indexed("latents").shards}
+        else:
+            there = {path.stem for path in Path(place).glob("*.safetensors")}
+        missing = shards - there
         if missing:
             raise ValueError(
                 f"stage={self.name} needs the latents of all clips, {len(missing)} of {len(shards)} shards are missing "
-                f"in {folder}: encode them by {command}"
+                f"in {place}: encode them by {command}"
             )
-        present = json.loads((folder / "latents.json").read_text())["autoencoder"]
+        if is_remote(place):
+            present = run.indexed("latents").autoencoder
+        else:
+            present = json.loads((Path(place) / "latents.json").read_text())["autoencoder"]
         if present != fingerprint(self.model.autoencoder):
             raise ValueError(
-                f"the latents in {folder} are of another autoencoder than the run's: delete the folder, then {command}"
+                f"the latents in {place} are of another autoencoder than the run's: delete the folder, then {command}"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from worldmodel.data.latents import encode_clips
+from worldmodel.data.remote import is_remote
 from worldmodel.training.run import Run
 
 
@@ -15,7 +16,12 @@ def encode(run: Run) -> None:
     Raises:
         ValueError: if there are no clips or no autoencoder, or the latents there are of another autoencoder.
     """
-    accelerator, folder = run.accelerator, run.folder("latents")
+    accelerator, folder = run.accelerator, run.latents_place
+    if is_remote(folder):
+        raise ValueError(
+            f"latents are encoded into a folder, data.latents is {folder}: leave it out, copy {run.folder('latents')} "
+            f"there afterwards, with the index that python -m worldmodel.data.index {run.folder('latents')} makes"
+        )
     clips, autoencoder = run.clips(), run.autoencoder().to(accelerator.device).eval()
     encode_clips(
         autoencoder,

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 
+from conditions import ConditionSet
 from worldmodel.autoencoder import Autoencoder
 from worldmodel.checkpoint import resolve
 from worldmodel.config import Config
+from worldmodel.data.cache import ShardCache
 from worldmodel.data.clips import ClipSet
+from worldmodel.data.index import Index, load_index
+from worldmodel.data.latents import LatentSet
+from worldmodel.data.order import make_order
+from worldmodel.data.remote import Remote, is_remote
+from worldmodel.data.stream import StreamedClips
+from worldmodel.data.windows import FrameWindows, Order, Windows
 from worldmodel.training.config import PhaseConfig
 from worldmodel.training.initial import adapt
 from worldmodel.world import WorldConfig, WorldModel
@@ -32,6 +41,7 @@ class Run:
     config: Config
     arguments: Sequence[str]
     accelerator: Accelerator
+    _indexes: dict[str, Index] = field(default_factory=dict, init=False, repr=False)
 
     def folder(self, stage: str) -> Path:
         """Where a stage keeps what it writes."""
@@ -49,16 +59,16 @@ class Run:
             ValueError: if there are none, with the command that records some; or if they are of another size or
                 rate than the model.
         """
-        folder, frame = Path(self.config.data.clips), self.config.model.frame
-        if not any(folder.glob("*.tar")):
+        folder, frame = self.config.data.clips, self.config.model.frame
+        if not is_remote(folder) and not any(Path(folder).glob("*.tar")):
             raise ValueError(
                 f"there are no clips in {folder} (data.clips): record some by python -m envs.record --world "
                 f"worldmodel/BlockWorld-v0 --clips 256 --frames 256 --out {folder} --world-kwargs "
                 f"'size={frame.height} biome=meadow'"
             )
-        clips = ClipSet(folder)
-        size = clips.meta(0)["size"]
-        if list(size) != [frame.height, frame.width]:
+        clips = self._streamed_clips() if is_remote(folder) else ClipSet(folder)
+        size = clips.size(0)
+        if size != (frame.height, frame.width):
             raise ValueError(
                 f"clips in {folder} must be {frame.height}x{frame.width} pixels (model.frame.height, width), "
                 f"got {size[0]}x{size[1]}: record them anew, or set model.frame to theirs"
@@ -69,6 +79,68 @@ class Run:
                 f"{clips.meta(0)['fps']:g}: record them anew, or set model.frame.fps to theirs"
             )
         return clips
+
+    @property
+    def latents_place(self) -> str:
+        """Where the clips' latents lie, a folder or a URL."""
+        return self.config.data.latents or str(self.folder("latents"))
+
+    def latents(self, conditions: ConditionSet) -> LatentSet:
+        """The clips' latents.
+
+        Args:
+            conditions: to read with them.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        if not is_remote(self.latents_place):
+            return LatentSet.of_folder(self.latents_place, conditions)
+        remote, downloads = Remote(self.latents_place), self.config.data.stream.downloads
+        return LatentSet.streamed(self.indexed("latents"), remote, self._cache(), conditions, downloads)
+
+    def indexed(self, kind: str) -> Index:
+        """The index of `data.clips` or `data.latents` behind a URL; read once.
+
+        Raises:
+            ValueError: if it cannot be had, with the command that makes it.
+        """
+        if kind not in self._indexes:
+            data = self.config.data
+            place, own = (data.clips, data.index) if kind == "clips" else (self.latents_place, None)
+            self._indexes[kind] = load_index(Remote(place), kind, own)
+        return self._indexes[kind]
+
+    def order(self, windows: Windows[Any], phase: PhaseConfig) -> Order:
+        """Which of these windows each sample of a phase stands for.
+
+        Raises:
+            ValueError: if the cache is too small for what a step reads of a set behind a URL.
+        """
+        stream = self.config.data.stream
+        if windows.shard_numbers is not None:
+            sizes = [
+                shard.bytes
+                for shard in self.indexed("clips" if isinstance(windows, FrameWindows) else "latents").shards
+            ]
+            processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # that share this machine's cache
+            rows = phase.batch_size * processes // self.accelerator.num_processes
+            needed = min(sum(sizes), max(sizes) * stream.buffer_shards * rows)
+            if needed > stream.cache_gb * 1e9:
+                raise ValueError(
+                    f"data.stream.cache_gb must hold the shards that are in use at a time, {needed / 1e9:.3g} GB "
+                    f"({stream.buffer_shards} shards of {max(sizes) / 1e6:.3g} MB for each of {rows} rows), got "
+                    f"{stream.cache_gb:g}: raise it, lower data.stream.buffer_shards, or make smaller shards"
+                )
+        return make_order(windows, self.config.training.seed, phase.batch_size, stream)
+
+    def _streamed_clips(self) -> StreamedClips:
+        data = self.config.data
+        return StreamedClips(self.indexed("clips"), Remote(data.clips), self._cache(), data.stream.downloads)
+
+    def _cache(self) -> ShardCache:
+        stream = self.config.data.stream
+        return ShardCache(stream.cache, int(stream.cache_gb * 1e9))
 
     def autoencoder(self) -> Autoencoder:
         """The autoencoder that this run has trained, or the initial world's where it trained none.
@@ -135,7 +207,10 @@ class Run:
         training: dict[str, Any] = {"seed": self.config.training.seed}
         for name, phase in phases.items():
             training[name] = {key: getattr(phase, key) for key in ("batch_size", "frames", "optimizer")}
-        return flatten({"model": model, "training": training})
+        data: dict[str, Any] = {kind: f"a set with the index {i.digest}" for kind, i in self._indexes.items()}
+        if data:  # what a sample's number stands for depends on these too
+            data["stream"] = {"buffer_shards": self.config.data.stream.buffer_shards}
+        return flatten({"model": model, "training": training, **({"data": data} if data else {})})
 
 
 def changes(before: WorldConfig, after: WorldConfig) -> str:
