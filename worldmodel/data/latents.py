@@ -107,6 +107,7 @@ def encode_clips(
 def _encode_shard(
     autoencoder: Autoencoder, clips: ClipSet, indices: list[int], path: Path, source: str, batch_size: int
 ) -> None:
+    keys = clips.keys
     tensors: dict[str, Tensor] = {}
     metas: dict[str, Any] = {}
     ordered = sorted(indices, key=clips.num_frames)
@@ -115,9 +116,9 @@ def _encode_shard(
         for at in range(0, len(alike), batch_size):
             batch = alike[at : at + batch_size]
             for index, latents in zip(batch, _encode_batch(autoencoder, clips, batch), strict=True):
-                tensors[f"{clips.keys[index]}.latents"] = latents.clone(memory_format=torch.contiguous_format)
+                tensors[f"{keys[index]}.latents"] = latents.clone(memory_format=torch.contiguous_format)
     for index in indices:
-        key = clips.keys[index]
+        key = keys[index]
         configs = {}
         for name, (values, present) in clips.columns(index).items():
             condition = clips.condition(index, name)

@@ -181,11 +181,12 @@ class StreamedClips(ClipSet):
         self.shard_numbers: np.ndarray = index.shard_numbers
         self._first = np.searchsorted(self.shard_numbers, np.arange(len(index.shards)))
         self._frames = index.lengths
+        self._keys = [key for shard in index.shards for key in shard.keys]
         self._streamed = StreamedShards(index, remote, cache, _open_clips, downloads)
 
     @property
     def keys(self) -> list[str]:
-        return [key for shard in self._index.shards for key in shard.keys]
+        return self._keys
 
     def __len__(self) -> int:
         return len(self._frames)
