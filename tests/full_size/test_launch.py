@@ -2,32 +2,111 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
-from accelerate.commands.config.config_args import ClusterConfig, load_config_from_file
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils.launch import (
+    prepare_deepspeed_cmd_env,
+    prepare_multi_gpu_env,
+    prepare_simple_launcher_cmd_env,
+)
 
 from tests.full_size.twin import ROOT
 from tests.tiny import tiny_config, tiny_world
 from worldmodel.config import Config
-from worldmodel.training import launch
+from worldmodel.training import launch, strategy
 from worldmodel.training.config import PhaseConfig, TrainingConfig
 from worldmodel.training.initial import adapt, resize_places
 from worldmodel.training.run import Run
 from worldmodel.training.schedule import in_steps
 
 FILES = sorted((ROOT / "configs" / "accelerate").glob("*.yaml"))
+TRAIN = (ROOT / "docs" / "train.md").read_text()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_accelerate_reads_its_configurations(path: Path) -> None:
-    found = load_config_from_file(str(path))
-    assert isinstance(found, ClusterConfig) and found.mixed_precision == "bf16"
-    assert found.distributed_type.value in ("NO", "MULTI_GPU")  # what training supports
-    assert f"--config_file configs/accelerate/{path.name}" in path.read_text()
-    assert f"configs/accelerate/{path.name}" in (ROOT / "docs" / "train.md").read_text()
+def test_a_file_is_launched_as_it_says(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What accelerate makes of its line in docs/train.md asks for the file's strategy, and nothing in vain."""
+    (line,) = re.findall(rf"^    (accelerate launch .*/{path.name} .*-m worldmodel.training ….*)$", TRAIN, re.MULTILINE)
+    words = line.replace("$NODE", "1").replace("$FIRST", "10.0.0.1").split()
+    assert f"accelerate launch --config_file configs/accelerate/{path.name}" in path.read_text()
+    monkeypatch.chdir(ROOT)
+    arguments, defaults, _ = _validate_launch_command(launch_command_parser().parse_args(words[2:]))
+    assert (
+        arguments.mixed_precision == "bf16" and arguments.module and arguments.training_script == "worldmodel.training"
+    )
+    number = [word for word in arguments.training_script_args if word.startswith("training.num_processes=")]
+    assert number == ([f"training.num_processes={arguments.num_processes}"] if arguments.num_processes > 1 else [])
+    if arguments.use_deepspeed:
+        arguments.deepspeed_fields_from_accelerate_config = ",".join(defaults.deepspeed_config)
+        _, environment = prepare_deepspeed_cmd_env(arguments)
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: path)  # as where it is installed
+    elif arguments.num_processes > 1:
+        environment = prepare_multi_gpu_env(arguments)
+    else:
+        _, environment = prepare_simple_launcher_cmd_env(arguments)
+    for name in environment.keys() - os.environ.keys():
+        monkeypatch.setenv(name, environment[name])
+    wanted = {"fsdp2": strategy.FSDP2, "deepspeed-zero2": strategy.ZERO2}.get(path.stem, strategy.WHOLE)
+    assert strategy.asked_strategy() == wanted
+
+
+def test_without_deepspeed_its_strategy_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(RuntimeError, match="the package is missing: install it by pip install"):
+        launch.start(TrainingConfig(precision="fp32"))
+
+
+@pytest.mark.parametrize("stage", ["autoencoder", "muon", "compiled", "redraw"])
+def test_what_cannot_be_sharded_is_refused(stage: str) -> None:
+    world = tiny_world()
+    phase = PhaseConfig(optimizer="muon" if stage == "muon" else "adamw")
+    messages = {
+        "autoencoder": "stage=autoencoder is trained with one whole model per process, got FSDP2",
+        "muon": "muon needs each matrix whole: set training.dynamics.optimizer=adamw",
+        "compiled": "set training.compile=false",
+        "redraw": "model.noise.redraw between 0 and 1 they differ: got 0.5, set it to 0 or 1",
+    }
+    world.config.noise = replace(world.config.noise, redraw=0.5 if stage == "redraw" else 0.0)
+    model = world.autoencoder if stage == "autoencoder" else world
+    asked: Any = SimpleNamespace(name=stage, model=model, phases={"dynamics": phase})
+    with pytest.raises(ValueError, match=messages[stage]):
+        strategy.check_strategy(strategy.FSDP2, asked, 2, compiled=stage == "compiled")
+    strategy.check_strategy(strategy.WHOLE, asked, 2, compiled=True)
+
+
+def test_slurm_starts_a_launcher_on_every_node(tmp_path: Path) -> None:
+    """With stand-ins for Slurm's commands, which call one another as they do on a cluster."""
+    commands = {
+        "scontrol": 'printf "node07\\nnode09\\n"',
+        "srun": 'shift; for SLURM_NODEID in 0 1; do export SLURM_NODEID; "$@"; done',
+        "accelerate": 'echo "$@"',
+    }
+    for name, body in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    slurm = {"SLURM_NNODES": "2", "SLURM_GPUS_PER_NODE": "h200:4", "SLURM_JOB_NODELIST": "node[07,09]"}
+    environment = {**slurm, "SLURM_JOB_ID": "12345", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    script = ROOT / "configs" / "accelerate" / "slurm.sbatch"
+    done = subprocess.run(
+        ["bash", str(script), "stage=dynamics", "data.clips=a b"], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == [
+        "launch --config_file configs/accelerate/multi-node.yaml --num_machines 2 --num_processes 8 "
+        f"--machine_rank {node} --main_process_ip node07 --main_process_port 32345 -m worldmodel.training "
+        "stage=dynamics data.clips=a b training.num_processes=8"
+        for node in (0, 1)
+    ], done.stderr
 
 
 @pytest.mark.parametrize("asked", ["bf16", "fp16"])
