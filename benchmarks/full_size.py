@@ -210,18 +210,21 @@ def main(argv: list[str] | None = None) -> int:
         row = {"model": what, "streams": str(count), "ms a frame": f"{figures['frame']:.2f}"}
         row |= {"FPS of each": f"{1000 / figures['frame']:.1f}", "first frame ms": f"{figures['first']:.1f}"}
         frames.append(row | {"fps wanted": f"{config.frame.fps:g}"})
-    tables = {"full_size parts": parts, "full_size frames": frames}
+    tables, learned = {"full_size parts": parts, "full_size frames": frames}, True
     del world
     if arguments.train_steps:
         length = 2 * config.layout.chunk_frames if arguments.reduced else whole.training.dynamics.frames
         figures = train(build(config, device, torch.float32), length, arguments.windows, arguments.train_steps)
         cells = {name: f"{value:,.3f}" if "loss" in name else f"{value:,.1f}" for name, value in figures.items()}
         tables["full_size training"] = [{"model": what, "T": str(length), **cells}]
+        learned = figures["last_loss"] < figures["first_loss"]
     for title, rows in tables.items():
         results.show(title, rows)
         if arguments.append:
             results.append(title, rows)
-    return 0
+    if not learned:
+        print("error: the loss of the short training run did not fall", file=sys.stderr)
+    return 0 if learned else 1
 
 
 if __name__ == "__main__":
