@@ -53,9 +53,9 @@ def web(folder: Path, tmp_path: Path) -> Iterator[Web]:
         yield web
 
 
-def open_clips(url: str, cache: Path, limit: int = 10**9, attempts: int = 3) -> StreamedClips:
-    remote = Remote(url, attempts=attempts, backoff_s=0.01)
-    return StreamedClips(load_index(remote, "clips"), remote, ShardCache(cache, limit))
+def open_clips(url: str, cache: Path, limit: int = 10**9, budget: int | None = None) -> StreamedClips:
+    remote = Remote(url, attempts=3, backoff_s=0.01)
+    return StreamedClips(load_index(remote, "clips"), remote, ShardCache(cache, limit), budget_bytes=budget)
 
 
 def assert_same(streamed: ClipSet, local: ClipSet) -> None:
@@ -157,8 +157,9 @@ def test_training_goes_through_a_small_cache(processes: int, folder: Path, web: 
     cache, largest = tmp_path / "cache", max(path.stat().st_size for path in folder.glob("*.tar"))
     limit = 4 * largest
     near = FrameWindows(ClipSet(folder), 3)
-    fars = [FrameWindows(open_clips(web.url, cache, limit), 3, cache_bytes=0) for _ in range(processes)]
-    orders = [make_order(far, 0, 2, StreamConfig(buffer_shards=1, prefetch_steps=4)) for far in fars]
+    sets = [open_clips(web.url, cache, limit, limit // processes) for _ in range(processes)]
+    fars = [FrameWindows(far, 3, cache_bytes=0) for far in sets]
+    orders = [make_order(far, 0, 2, StreamConfig(buffer_shards=1, prefetch_steps=64)) for far in fars]
     share = 2 // processes
     for step in range(36):
         for process in range(processes):

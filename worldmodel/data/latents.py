@@ -277,14 +277,20 @@ class LatentSet:
 
     @classmethod
     def streamed(
-        cls, index: Index, remote: Remote, cache: ShardCache, conditions: ConditionSet, downloads: int = 4
+        cls,
+        index: Index,
+        remote: Remote,
+        cache: ShardCache,
+        conditions: ConditionSet,
+        downloads: int = 4,
+        budget_bytes: int | None = None,
     ) -> LatentSet:
-        """Latents far away, by their index."""
+        """Latents far away, by their index; the rest as of `StreamedShards`."""
 
         def open_shard(path: Path, shard: IndexedShard) -> LatentShard:
             return LatentShard(path, conditions)
 
-        return cls(StreamedShards(index, remote, cache, open_shard, downloads), remote.location)
+        return cls(StreamedShards(index, remote, cache, open_shard, downloads, budget_bytes), remote.location)
 
     def read(self, clip: int, start: int, stop: int) -> tuple[Tensor, dict[str, Column]]:
         """Returns latents start to stop - 1 of a clip, [T, C, h, w] float32, and all its conditions."""

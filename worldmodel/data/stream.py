@@ -64,6 +64,7 @@ class StreamedShards(Generic[T]):
         cache: where its shards are kept.
         open_shard: makes of a file on disk what its users want.
         downloads: at a time, ahead of use.
+        budget_bytes: of the shards kept on disk for later steps: this process's share of the cache; by default all.
     """
 
     def __init__(
@@ -73,7 +74,9 @@ class StreamedShards(Generic[T]):
         cache: ShardCache,
         open_shard: Callable[[Path, IndexedShard], T],
         downloads: int = 4,
+        budget_bytes: int | None = None,
     ) -> None:
+        self._budget_bytes = cache.limit_bytes if budget_bytes is None else budget_bytes
         self.index, self._remote, self._cache = index, remote, cache
         self._open_shard, self._downloads = open_shard, downloads
         self._begin()
@@ -94,10 +97,12 @@ class StreamedShards(Generic[T]):
             ValueError: if it could not be fetched, or is not what the index says.
         """
         with self._changed:
-            while number in self._in_flight:
+            while True:
+                if number in self._held:
+                    return self._held[number]
+                if number not in self._in_flight and (self._make_room(number) or not self._in_flight):
+                    break
                 self._changed.wait()
-            if number in self._held:
-                return self._held[number]
             self._in_flight.add(number)
         return self._bring(number)
 
@@ -114,12 +119,25 @@ class StreamedShards(Generic[T]):
                 threading.Thread(target=self._work, name="shards", daemon=True).start()
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("index", "_remote", "_cache", "_open_shard", "_downloads")
+        kept = ("index", "_remote", "_cache", "_open_shard", "_downloads", "_budget_bytes")
         return {name: self.__dict__[name] for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._begin()
+
+    def _fits(self, number: int) -> bool:
+        numbers = {*self._held, *self._in_flight, number}
+        return sum(self.index.shards[number].bytes for number in numbers) <= self._budget_bytes
+
+    def _make_room(self, number: int) -> bool:
+        """Lets go of shards that are needed later than this one, those needed last first; whether that sufficed."""
+        when = {wanted: at for at, wanted in enumerate(self._wanted)}
+        last_first = sorted(self._held, key=lambda held: -when.get(held, len(when)))
+        while not self._fits(number) and last_first:
+            self._put_off.add(last_first[0])
+            del self._held[last_first.pop(0)]
+        return self._fits(number)
 
     def _is_missing(self, number: int) -> bool:
         return not any(number in there for there in (self._held, self._in_flight, self._failed, self._put_off))
@@ -129,7 +147,7 @@ class StreamedShards(Generic[T]):
         while True:
             with self._changed:
                 number = next((number for number in self._wanted if self._is_missing(number)), None)
-                if number is None:
+                if number is None or not self._fits(number):
                     self._threads -= 1
                     return
                 self._in_flight.add(number)
@@ -171,9 +189,17 @@ class StreamedClips(ClipSet):
         remote: where it lies.
         cache: where its shards are kept.
         downloads: at a time, ahead of use.
+        budget_bytes: as of `StreamedShards`.
     """
 
-    def __init__(self, index: Index, remote: Remote, cache: ShardCache, downloads: int = 4) -> None:
+    def __init__(
+        self,
+        index: Index,
+        remote: Remote,
+        cache: ShardCache,
+        downloads: int = 4,
+        budget_bytes: int | None = None,
+    ) -> None:
         self.folder = Path(remote.folder)
         self.shards = [Path(shard.name) for shard in index.shards]
         self.damaged = []
@@ -182,7 +208,7 @@ class StreamedClips(ClipSet):
         self._first = np.searchsorted(self.shard_numbers, np.arange(len(index.shards)))
         self._frames = index.lengths
         self._keys = [key for shard in index.shards for key in shard.keys]
-        self._streamed = StreamedShards(index, remote, cache, _open_clips, downloads)
+        self._streamed = StreamedShards(index, remote, cache, _open_clips, downloads, budget_bytes)
 
     @property
     def keys(self) -> list[str]:

@@ -97,7 +97,8 @@ class Run:
         if not is_remote(self.latents_place):
             return LatentSet.of_folder(self.latents_place, conditions)
         remote, downloads = Remote(self.latents_place), self.config.data.stream.downloads
-        return LatentSet.streamed(self.indexed("latents"), remote, self._cache(), conditions, downloads)
+        index, share = self.indexed("latents"), self._share_bytes("latents")
+        return LatentSet.streamed(index, remote, self._cache(), conditions, downloads, share)
 
     def indexed(self, kind: str) -> Index:
         """The index of `data.clips` or `data.latents` behind a URL; read once.
@@ -119,28 +120,36 @@ class Run:
         """
         stream = self.config.data.stream
         if windows.shard_numbers is not None:
-            sizes = [
-                shard.bytes
-                for shard in self.indexed("clips" if isinstance(windows, FrameWindows) else "latents").shards
-            ]
-            processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # that share this machine's cache
-            rows = phase.batch_size * processes // self.accelerator.num_processes
+            kind = "clips" if isinstance(windows, FrameWindows) else "latents"
+            sizes = [shard.bytes for shard in self.indexed(kind).shards]
+            rows, share = phase.batch_size // self.accelerator.num_processes, self._share_bytes(kind)
             needed = min(sum(sizes), max(sizes) * stream.buffer_shards * rows)
-            if needed > stream.cache_gb * 1e9:
+            if needed > share:
                 raise ValueError(
-                    f"data.stream.cache_gb must hold the shards that are in use at a time, {needed / 1e9:.3g} GB "
-                    f"({stream.buffer_shards} shards of {max(sizes) / 1e6:.3g} MB for each of {rows} rows), got "
-                    f"{stream.cache_gb:g}: raise it, lower data.stream.buffer_shards, or make smaller shards"
+                    f"data.stream.cache_gb must hold the shards that are in use at a time: {needed / 1e9:.3g} GB for "
+                    f"each process ({stream.buffer_shards} shards of {max(sizes) / 1e6:.3g} MB for each of {rows} "
+                    f"rows), whose share of {stream.cache_gb:g} GB is {share / 1e9:.3g}: raise it, lower "
+                    f"data.stream.buffer_shards, or make smaller shards"
                 )
         return make_order(windows, self.config.training.seed, phase.batch_size, stream)
 
     def _streamed_clips(self) -> StreamedClips:
-        data = self.config.data
-        return StreamedClips(self.indexed("clips"), Remote(data.clips), self._cache(), data.stream.downloads)
+        place, downloads = self.config.data.clips, self.config.data.stream.downloads
+        index = self.indexed("clips")
+        return StreamedClips(index, Remote(place), self._cache(), downloads, self._share_bytes("clips"))
 
     def _cache(self) -> ShardCache:
         stream = self.config.data.stream
         return ShardCache(stream.cache, int(stream.cache_gb * 1e9))
+
+    def _share_bytes(self, kind: str) -> int:
+        """What this process may keep in the machine's cache, of clips or latents."""
+        limit = int(self.config.data.stream.cache_gb * 1e9)
+        if is_remote(self.config.data.clips) and is_remote(self.latents_place):
+            limit //= 2
+        if sum(shard.bytes for shard in self.indexed(kind).shards) <= limit:
+            return limit  # the processes of a machine may all keep the whole set: the same files
+        return limit // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
     def autoencoder(self) -> Autoencoder:
         """The autoencoder that this run has trained, or the initial world's where it trained none.
