@@ -12,6 +12,9 @@ ENTRY_POINTS = {
     "worldmodel/Luanti-v0": "envs.luanti.env:Luanti",
 }
 
+# What runs in threads of its own in a real game is alike from run to run, and not equal to the bit.
+NONDETERMINISTIC = {"worldmodel/Luanti-v0"}
+
 for _id, _entry_point in ENTRY_POINTS.items():
     if _id not in gymnasium.registry:
-        gymnasium.register(id=_id, entry_point=_entry_point)
+        gymnasium.register(id=_id, entry_point=_entry_point, nondeterministic=_id in NONDETERMINISTIC)

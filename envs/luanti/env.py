@@ -23,6 +23,7 @@ CANDIDATES = 200
 MAX_PITCH = 89.5  # the game's own
 STARTS = 3  # attempts to start a game that does not come up
 STILL_STEPS, SETTLE_STEPS = 4, 80
+CALM_STEPS = 20  # until the sky's light, which follows the eye slowly, is that of the place
 AROUND = 5  # directions looked at before a game begins, so that what is there is known
 
 
@@ -220,7 +221,7 @@ class Luanti(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
                     break
         game.step(SECONDS_PER_STEP, {"hotbar.1"})
         self._teleport(game, 0, position, yaw, pitch)
-        for _ in range(STILL_STEPS):
+        for _ in range(CALM_STEPS):
             game.step(SECONDS_PER_STEP, set())
         assert game.report is not None
         self._yaw, self._pitch = -game.report.look[0], -game.report.look[1]
