@@ -125,7 +125,7 @@ def check_action(action: object, space: spaces.Dict) -> Action:
         if name not in space.spaces:
             raise ScriptError(f"this world has no condition {name!r}{nearest(name, space.spaces)}")
         box = space.spaces[name]
-        if isinstance(box, spaces.Box) and box.contains(_array(value, box)):
+        if _is_in(box, value):
             continue  # it may take what no plain box does, as NaN for a joint that is missing
         try:
             check(box, value, name)
@@ -134,11 +134,14 @@ def check_action(action: object, space: spaces.Dict) -> Action:
     return action
 
 
-def _array(value: Any, box: spaces.Box) -> np.ndarray | None:
+def _is_in(space: spaces.Space, value: Any) -> bool:
+    """Whether numbers are in a box, by its own word."""
+    if not isinstance(space, spaces.Box):
+        return False
     try:
-        return np.asarray(value, box.dtype)
+        return space.contains(np.asarray(value, space.dtype))
     except (TypeError, ValueError):
-        return None
+        return False
 
 
 def _parse_line(line: str, space: spaces.Dict) -> list[Entry]:

@@ -65,9 +65,9 @@ def test_a_films_actions_play_it_again(checkpoint: Path, monkeypatch: pytest.Mon
     films: dict[Path, list[np.ndarray]] = {}
     write = Recorder.write
 
-    def spy(recorder: Recorder, frame: np.ndarray, action: Action | None) -> None:
+    def spy(recorder: Recorder, frame: np.ndarray, action: Action | None, sound: np.ndarray | None = None) -> None:
         films.setdefault(recorder.path, []).append(frame.copy())
-        write(recorder, frame, action)
+        write(recorder, frame, action, sound)
 
     monkeypatch.setattr(Recorder, "write", spy)
     base = ["--checkpoint", str(checkpoint), "--headless", "--seed", "5"]
