@@ -151,6 +151,18 @@ def test_shards_are_fetched_ahead(web: Web, tmp_path: Path) -> None:
     streamed.frames(2)
 
 
+def test_what_is_needed_now_takes_the_room_of_what_is_needed_later(folder: Path, web: Web, tmp_path: Path) -> None:
+    sizes = [path.stat().st_size for path in sorted(folder.glob("*.tar"))]
+    streamed = open_clips(web.url, tmp_path / "cache", limit=int(2.5 * max(sizes)))
+    streamed.expect([0, 1])
+    wait_for(lambda: len(list((tmp_path / "cache").glob("*.tar"))) == 2)
+    streamed.frames(2), streamed.frames(0)
+    streamed.frames(10)
+    assert {path.name[17:] for path in (tmp_path / "cache").glob("*.tar")} == {"shard-000000.tar", "shard-000005.tar"}
+    streamed.frames(2)  # it comes back when its turn has come
+    assert web.asked == {"index.json": 1, **{f"shard-00000{n}.tar": 1 for n in (0, 5)}, "shard-000001.tar": 2}
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_training_goes_through_a_small_cache(processes: int, folder: Path, web: Web, tmp_path: Path) -> None:
     """Three epochs through a cache that holds half the set: the windows of the folder, and never over the limit."""
