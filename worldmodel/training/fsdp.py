@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MethodType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ class FullySharded:
             fully_shard(layer, mesh=mesh, mp_policy=layer_policy, reshard_after_forward=reshard, ignored_params=frozen)
         fully_shard(model, mesh=mesh, mp_policy=MixedPrecisionPolicy(cast_forward_inputs=False), ignored_params=frozen)
         # Weights are gathered around methods of the model: this one runs anything.
-        self.model: Any = model
+        self.model = cast(Any, model)
         self.model.gathered = MethodType(_call, model)
         register_fsdp_forward_method(self.model, "gathered")
 
