@@ -27,6 +27,7 @@ from worldmodel.training.cost import (
     window_flops,
     window_tokens,
 )
+from worldmodel.training.fsdp import layers
 from worldmodel.world import WorldModel
 
 OWN = ("gpu", "gpus", "hours", "mfu", "bits_per_pixel")
@@ -89,7 +90,8 @@ def states(world: WorldModel, strategy: str, gpus: int) -> dict[str, float]:
 
     DDP and FSDP2 hold weights, gradients, AdamW's two moments and the average in fp32; ZeRO-2 as DeepSpeed has it in
     bf16: weights and gradients in bf16, a master copy, the moments and the average in fp32. What is frozen
-    (autoencoder, word embedding) is whole, fp32 under DDP and bf16 under the others.
+    (autoencoder, word embedding) is whole, in fp32. FSDP2 gathers what it computes with: two layers in bf16 (one comes
+    while the other computes), and all that is no layer in fp32, with its gradient.
 
     Args:
         world: on any device.
@@ -104,11 +106,12 @@ def states(world: WorldModel, strategy: str, gpus: int) -> dict[str, float]:
     if strategy == "ZeRO-2":
         shares = {"gradients": 2.0, "optimizer": 12.0, "average": 4.0}
         shared = {name: size * trained / gpus for name, size in shares.items()}
-        return {"weights": 2.0 * trained, **shared, "frozen": 2.0 * frozen}
-    layer = max(count(module) for module in world.backbone.model.layers)
+        return {"weights": 2.0 * trained, **shared, "frozen": 4.0 * frozen}
+    layer_sizes = [count(module) for module in layers(world)]
     shares = {"weights": 4.0, "gradients": 4.0, "optimizer": 8.0, "average": 4.0}
     shared = {name: size * trained / gpus for name, size in shares.items()}
-    return {**shared, "frozen": 2.0 * frozen, "gathered": 2 * 2.0 * layer}  # two layers, whole, in bf16
+    gathered = 2 * 2.0 * max(layer_sizes) + 2 * 4.0 * (trained - sum(layer_sizes))
+    return {**shared, "frozen": 4.0 * frozen, "gathered": gathered}
 
 
 def training_flops(world: WorldModel, frames: int) -> float:
