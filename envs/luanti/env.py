@@ -123,7 +123,7 @@ class Luanti(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
             {"kind", "position", "block"}; "num_dug" and "num_placed"; "wall_ms"; "num_failures".
 
         Raises:
-            ValueError: For an unknown option or a value out of range.
+            ValueError: For an unknown option, a value out of range, or a position inside blocks.
             GameError: If the game does not start, or is lost twice.
         """
         super().reset(seed=seed)
@@ -229,7 +229,11 @@ class Luanti(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         self._held = set()
 
     def _teleport(self, game: Game, reach: int, position: tuple[float, float, float], yaw: float, pitch: float) -> None:
-        game.ask("place", reach, *position, -yaw, pitch)
+        if game.ask("place", reach, *position, -yaw, pitch) == ["blocked"]:
+            x, y, z = position
+            raise ValueError(
+                f"position {[0.5 - x, y + 0.5, z + 0.5]} is inside blocks, place the player where there is room"
+            )
         for _ in range(SETTLE_STEPS):
             game.step(SECONDS_PER_STEP, set())
             assert game.report is not None

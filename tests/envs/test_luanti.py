@@ -332,6 +332,12 @@ def test_refuses(world: Luanti) -> None:
         world.reset(options={"yau": 1})
     with pytest.raises(ValueError, match="position must be finite"):
         world.reset(options={"position": [0, np.nan, 0]})
+    _, info = world.reset(seed=3)
+    with pytest.raises(ValueError, match="is inside blocks"):
+        world.reset(options={"position": info["position"] - [0, 2, 0]})
+    _, again = world.reset(options={"position": info["position"], "yaw": 90.0, "pitch": -20.0})
+    np.testing.assert_allclose(again["position"], info["position"], atol=0.02)
+    assert (again["yaw"], again["pitch"]) == pytest.approx((90.0, -20.0), abs=0.01)
     with pytest.raises(ValueError, match="pitch must be"):
         world.reset(options={"pitch": 100})
     with pytest.raises(ValueError):

@@ -12,7 +12,10 @@ minetest.register_on_dignode(function(pos, node)
 end)
 
 minetest.register_on_placenode(function(pointed, node)
-	note("place", pointed.above, node.name)
+	-- grass and the like give way: the block stands in their place, not before them
+	local under, above = minetest.get_node_or_nil(pointed.under), minetest.get_node_or_nil(pointed.above)
+	local within = under and under.name == node.name and not (above and above.name == node.name)
+	note("place", within and pointed.under or pointed.above, node.name)
 end)
 
 minetest.register_globalstep(function(dtime)

@@ -154,9 +154,23 @@ function commands.find(number, words)
 	try()
 end
 
+local function is_free(x, y, z)
+	for _, height in ipairs({0.1, 1.1}) do
+		local kind = minetest.registered_nodes[minetest.get_node(vector.round(vector.new(x, y + height, z))).name]
+		if kind and kind.walkable then
+			return false
+		end
+	end
+	return true
+end
+
 function commands.place(number, words)
 	local range, x, y, z, yaw, pitch = unpack(words)
 	local function take()
+		if range > 0 and not is_free(x, y, z) then
+			answer("%d blocked", number)
+			return
+		end
 		player:set_pos(vector.new(x, y, z))
 		player:add_velocity(vector.multiply(player:get_velocity(), -1))
 		player:set_look_horizontal(math.rad(yaw))
