@@ -88,7 +88,9 @@ class FullySharded:
     @torch.no_grad()
     def sample(self, call: Callable[[], np.ndarray]) -> np.ndarray | None:
         """Every process computes the same picture, so that layers can be gathered on the way."""
-        with self.ema.applied(), self.accelerator.autocast():
+        if self.accelerator.mixed_precision == "bf16":  # a stream's caches are of the weights' own precision, fp32
+            return None
+        with self.ema.applied():
             picture = self.model.gathered(call)
             self.model.reshard()
         return picture

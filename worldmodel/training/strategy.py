@@ -51,7 +51,7 @@ class Strategy(Protocol):
         ...
 
     def sample(self, call: Callable[[], np.ndarray]) -> np.ndarray | None:
-        """What the averaged weights show; at least the main process gets it."""
+        """What the averaged weights show, for the main process; None where shared bf16 weights cannot be streamed."""
         ...
 
     def save(self, folder: Path, progress: Progress, fingerprint: Mapping[str, object]) -> None:

@@ -82,12 +82,11 @@ class Zero2:
 
     @torch.no_grad()
     def sample(self, call: Callable[[], np.ndarray]) -> np.ndarray | None:
+        if self.accelerator.mixed_precision == "bf16":  # the model's other parts are fp32, and a stream does not cast
+            return None
         with self.ema.applied():
             self._spread()
-            picture = None
-            if self.accelerator.is_main_process:
-                with self.accelerator.autocast():
-                    picture = call()
+            picture = call() if self.accelerator.is_main_process else None
         self._spread()
         return picture
 
