@@ -25,7 +25,7 @@ from envs.luanti.settings import WORLD, configuration
 HERE = Path(__file__).parent
 PROGRAM = "minetest"
 VERSION = (5, 6)  # what the mods and the settings are written for, and Debian 12 has
-POLL_S = 0.02
+POLL_S = 0.003
 LISTEN_S = 1.0
 EVENT = re.compile(r"(dig|place),(-?\d+),(-?\d+),(-?\d+),(\S+)")
 
