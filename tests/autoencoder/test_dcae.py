@@ -181,7 +181,7 @@ def test_one_batch_is_learned() -> None:
 
 def test_loss_terms() -> None:
     target = torch.rand(1, 2, 3, 16, 16) * 2 - 1
-    config = ReconstructionLossConfig(l1=1.0, mse=2.0, gradient=3.0, ssim=4.0)
+    config = ReconstructionLossConfig(l1=1.0, mse=2.0, gradient=3.0, ssim=4.0, texture=0.0)
     assert reconstruction_loss(target, target, config)["loss"].item() == pytest.approx(0, abs=1e-5)
     shifted = reconstruction_loss(target + 0.5, target, config)
     assert shifted["l1"].item() == pytest.approx(0.5, abs=1e-6)

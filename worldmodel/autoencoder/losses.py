@@ -25,7 +25,7 @@ class ReconstructionLossConfig:
     mse: float = 1.0
     gradient: float = 0.5
     ssim: float = 0.0
-    texture: float = 1.0  # in the phase `refine` only: see texture_loss
+    texture: float = 0.0  # in the phase `refine` only: see texture_loss
     # Resolutions at which gradients are compared: full, half, …
     gradient_scales: int = 2
     # Deviation of the noise on latents in training, relative to theirs.
