@@ -23,6 +23,7 @@ class FlowConfig:
 
     num_steps: int = 4  # Euler steps per frame
     guidance: float = 1.0  # in generation; 1 follows the conditions as learned, more exaggerates them
+    guidance_until: float = 0.0  # timestep down to which it acts: early steps lay out, late ones only over-sharpen
     timestep_mean: float = 0.0  # of the logit-normal that timesteps are drawn from (Esser et al. 2024, section 3.1)
     timestep_std: float = 1.0
     draws: int = 4  # timesteps drawn per backbone pass
@@ -32,6 +33,8 @@ class FlowConfig:
             raise ValueError(f"flow.num_steps and flow.draws must be 1 or more, got {self.num_steps} and {self.draws}")
         if not math.isfinite(self.guidance):
             raise ValueError(f"flow.guidance must be a finite number, got {self.guidance}")
+        if not 0 <= self.guidance_until <= 1:
+            raise ValueError(f"flow.guidance_until must be a timestep in [0, 1], got {self.guidance_until}")
 
 
 def draw_normal(shape: Sequence[int], generator: Generators, like: Tensor) -> Tensor:

@@ -129,10 +129,14 @@ class Streams:
         """Solves the flow from noise to the next frame: hidden [copies B, N, D] to latents [B, C, h, w]."""
         world = self.world
         guide = world.head.guide(hidden)
+        # Guidance in a limited interval (Kynkaanniemi et al. 2024): over thousands of frames, guidance in every step
+        # would exaggerate its own exaggerations. Timesteps are those of the solver, the same for all rows.
+        steps = torch.linspace(1, 0, self.num_steps + 1)[:-1] > world.config.flow.guidance_until
+        guided = iter(steps.tolist() if self.copies == 2 else [False] * self.num_steps)
 
         def field(x: Tensor, timestep: Tensor) -> Tensor:
-            if self.copies == 1:
-                return world.head(x, timestep, guide)
+            if not next(guided):
+                return world.head(x, timestep, guide[: self.num_streams])
             seen, null = world.head(x.repeat(2, 1, 1), timestep.repeat(2), guide).chunk(2)
             return null + self.guidance * (seen - null)
 

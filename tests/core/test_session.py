@@ -139,6 +139,10 @@ def test_guidance_one_is_no_guidance_and_null_rows_see_nothing() -> None:
     world.config.flow.guidance = 3.0  # what the model's own config says is done where nothing else is asked for
     assert np.array_equal(guided, world.session(0, frames).step(action))
     assert np.array_equal(plain, world.session(0, frames, guidance=1.0).step(action))
+    world.config.flow.guidance_until = 0.5  # in the steps at 1 and 0.75 only
+    assert not np.array_equal(guided, world.session(0, frames).step(action))
+    world.config.flow.guidance_until = 1.0  # in none
+    assert np.array_equal(plain, world.session(0, frames).step(action))
 
 
 def test_starts_come_with_the_checkpoint(tmp_path) -> None:  # noqa: ANN001
