@@ -141,8 +141,9 @@ def test_guidance_one_is_no_guidance_and_null_rows_see_nothing() -> None:
     assert np.array_equal(plain, world.session(0, frames, guidance=1.0).step(action))
     world.config.flow.guidance_until = 0.5  # in the steps at 1 and 0.75 only
     assert not np.array_equal(guided, world.session(0, frames).step(action))
-    world.config.flow.guidance_until = 1.0  # in none
-    assert np.array_equal(plain, world.session(0, frames).step(action))
+    world.config.flow.guidance_until = 1.0  # in none: the same, but for the rounding of a larger batch
+    assert np.abs(world.session(0, frames).step(action).astype(int) - plain).max() <= 1
+    assert np.abs(guided.astype(int) - plain).max() > 1
 
 
 def test_starts_come_with_the_checkpoint(tmp_path) -> None:  # noqa: ANN001
