@@ -135,8 +135,8 @@ def test_guidance_one_is_no_guidance_and_null_rows_see_nothing() -> None:
     plain = world.session(0, frames).step(action)
     assert not np.array_equal(plain, world.session(0, frames, guidance=3.0).step(action))
     assert np.array_equal(world.session(0, frames).step({}), world.session(0, frames, guidance=3.0).step({}))
-    guided = world.session(0, frames, guidance=3.0).step(action)
-    world.config.flow.guidance = 3.0  # what the model's own config says is done where nothing else is asked for
+    guided = world.session(0, frames, guidance=1000.0).step(action)
+    world.config.flow.guidance = 1000.0  # what the model's own config says is done where nothing else is asked for
     assert np.array_equal(guided, world.session(0, frames).step(action))
     assert np.array_equal(plain, world.session(0, frames, guidance=1.0).step(action))
     world.config.flow.guidance_until = 0.5  # in the steps at 1 and 0.75 only
