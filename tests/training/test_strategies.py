@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -33,6 +34,18 @@ SETTINGS = [
 ]
 
 
+def family(pid: int) -> list[int]:
+    """A process and all that it started, and those started in turn."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            parents[int(entry.parent.name)] = int(entry.read_text().rsplit(")", 1)[1].split()[1])
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found
+
+
 def kill_in_the_middle(arguments: list[str], metrics: Path, environment: dict[str, str], processes: int) -> None:
     """Starts a run and kills all its processes at once after its tenth step."""
     with subprocess.Popen(
@@ -40,11 +53,11 @@ def kill_in_the_middle(arguments: list[str], metrics: Path, environment: dict[st
         cwd=ROOT,
         env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", **environment},
         stdout=subprocess.DEVNULL,
-        start_new_session=True,
     ) as process:
         while process.poll() is None and (not metrics.exists() or metrics.read_text().count("\n") < 10):
             time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
+        for pid in family(process.pid):  # the launcher gives each worker a session of its own
+            os.kill(pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL  # not done already
 
 
@@ -105,7 +118,7 @@ def test_bf16_is_sharded_too(encoded: Path, tmp_path: Path, monkeypatch: pytest.
     """Layers gathered in bf16 give autocast's losses up to its rounding of the small weights."""
     arguments = [f"config={encoded / 'small.yaml'}", *SETTINGS, "training.precision=bf16", "training.dynamics.steps=6"]
     one = shutil.copytree(encoded, tmp_path / "one")
-    main([*arguments, f"run={one}"])
+    launch(*arguments, f"run={one}", processes=1)  # in a process of its own: accelerate fixes a process's precision
     for name, value in {**FSDP, "FSDP_RESHARD_AFTER_FORWARD": "false"}.items():
         monkeypatch.setenv(name, value)
     launch(*arguments, f"run={encoded}", processes=2)

@@ -188,6 +188,7 @@ def load_latest(folder: Path, device: torch.device | str = "cpu") -> Snapshot | 
     if not found:
         return None
     path = found[-1]
+    place = "cpu" if torch.device(device).type == "cpu" else str(device)  # safetensors knows no numbered CPU
     try:
         state = json.loads((path / "progress.json").read_text())
         progress = Progress(**state["progress"])
@@ -195,9 +196,9 @@ def load_latest(folder: Path, device: torch.device | str = "cpu") -> Snapshot | 
             return Snapshot(progress, {}, {}, [], state["fingerprint"], Shards(path, state["shards"]))
         return Snapshot(
             progress=progress,
-            weights=load_file(path / "weights.safetensors", device=str(device)),
-            average=load_file(path / "average.safetensors", device=str(device)),
-            optimizers=torch.load(path / "optimizers.pt", map_location=device, weights_only=True),
+            weights=load_file(path / "weights.safetensors", device=place),
+            average=load_file(path / "average.safetensors", device=place),
+            optimizers=torch.load(path / "optimizers.pt", map_location=place, weights_only=True),
             fingerprint=state["fingerprint"],
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
