@@ -5,8 +5,7 @@ Shapes: T frames, H W pixels, F frames per chunk.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +68,7 @@ class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
         self._session: Session | None = None
         self._frame: np.ndarray | None = None
         self._waiting: list[Mapping[str, Any]] = []  # actions of the chunk to come
-        self._ready: deque[np.ndarray] = deque()  # frames of the last chunk, not yet shown
+        self._coming: Iterator[np.ndarray] = iter(())  # frames of the chunk in hand, each made when it is asked for
         self.starts: list[Clip] = self._world.starts()
         frame = self._world.config.frame
         self.metadata = {**self.metadata, "render_fps": frame.fps}
@@ -142,8 +141,8 @@ class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
             )
         else:
             self._session.reset(0, first_frames=frames, first_conditions=actions, reference=reference, seed=noise_seed)
-        self._waiting.clear()
-        self._ready.clear()
+        self._waiting = []
+        self._coming = iter(())
         self._frame = np.array(frames[-1])
         return self._frame.copy(), {"start": start}
 
@@ -163,10 +162,9 @@ class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
         session = self.session
         self._waiting.append(self._world.conditions.validate(action))  # a wrong one is refused at once, not by chunks
         if len(self._waiting) > self.delay:
-            self._ready.extend(session.step_chunk(self._waiting))
-            self._waiting.clear()
-        if self._ready:
-            self._frame = self._ready.popleft()
+            self._coming = session.stream_chunk(self._waiting)
+            self._waiting = []
+        self._frame = next(self._coming, self._frame)
         assert self._frame is not None
         return self._frame.copy(), 0.0, False, False, {}
 

@@ -6,13 +6,14 @@ Shapes: B streams, T frames, H W pixels, C latent channels, h w latent size, F f
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from conditions import Prepared
 from worldmodel.embedding import to_tokens
 from worldmodel.frames import to_frames, to_model
 from worldmodel.streams import PARTS, Stopwatch, Streams
@@ -76,6 +77,7 @@ class Session:
         self.num_streams = num_streams
         self.latency = Latency()
         self._guidance, self._num_steps = guidance, num_steps
+        self._running: Iterator[np.ndarray] = iter(())  # of the chunk begun last, what was not taken yet
         self._picture = None if reference is None else self._reference_tokens(reference)  # [1, N, D]
         generators = [Generator().manual_seed(seed + row) for row in range(num_streams)]
         self._streams = self._new_streams(generators)
@@ -116,7 +118,6 @@ class Session:
         self._expect_streams(conditions)
         return self.step_chunk([[row] for row in conditions])[:, 0]
 
-    @torch.inference_mode()
     def step_chunk(self, conditions: Sequence[Any]) -> np.ndarray:
         """The next chunk of F frames.
 
@@ -129,6 +130,24 @@ class Session:
         Raises:
             ValueError: as `step`.
         """
+        return np.stack(list(self.stream_chunk(conditions)), axis=0 if self.num_streams == 1 else 1)
+
+    def stream_chunk(self, conditions: Sequence[Any]) -> Iterator[np.ndarray]:
+        """The next chunk, each frame as soon as it is there: the first can be shown while the others are made.
+
+        Frames that are not taken are made all the same, when the next chunk begins.
+
+        Args:
+            conditions: as for `step_chunk`, checked at once.
+
+        Returns:
+            An iterator over F frames, each [H, W, 3] uint8, or [B, H, W, 3] for several streams. What is done between
+            two of them does not count as latency.
+
+        Raises:
+            ValueError: as `step`.
+        """
+        self._finish_chunk()
         watch = Stopwatch(self.world.device)
         if self.num_streams > 1:
             self._expect_streams(conditions)
@@ -137,14 +156,23 @@ class Session:
         for values in rows:
             if isinstance(values, Mapping) or len(values) != chunk_frames:
                 raise ValueError(f"a chunk takes a list of the conditions of {chunk_frames} frames, got {len(values)}")
-        frames = []
-        for latents in self._streams.chunk(self._streams.prepare(rows), watch):
-            frames.append(to_frames(self.world.autoencoder.decode_step(latents, self._streams.decoder)))
+        with torch.inference_mode():
+            prepared = self._streams.prepare(rows)
+        self._running = self._run(prepared, watch)
+        return self._running
+
+    @torch.inference_mode()
+    def _run(self, prepared: dict[str, Prepared], watch: Stopwatch) -> Iterator[np.ndarray]:
+        for latents in self._streams.chunk(prepared, watch):
+            frames = to_frames(self.world.autoencoder.decode_step(latents, self._streams.decoder)).cpu().numpy()
             watch.lap("decode")
-        out = torch.stack(frames, dim=1).cpu().numpy()
-        watch.lap("decode")
+            yield frames[0] if self.num_streams == 1 else frames
+            watch.skip()
         self.latency.add(watch.laps)
-        return out[0] if self.num_streams == 1 else out
+
+    def _finish_chunk(self) -> None:
+        for _ in self._running:
+            pass
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 
@@ -171,6 +199,7 @@ class Session:
             ValueError: for pictures of another size or type, or conditions of another length; the stream then goes on.
         """
         self._check_row(row)
+        self._finish_chunk()
         if seed is None:
             seed = int(torch.randint(2**31, (1,), generator=self._streams.generators[row]))
         if first_frames is None:
@@ -192,6 +221,7 @@ class Session:
         """Makes stream `target` a copy of stream `source`: the same past, and the same noise from here on."""
         self._check_row(source)
         self._check_row(target)
+        self._finish_chunk()
         self._streams.take(target, self._streams, source)
 
     # -- pieces -------------------------------------------------------------------------------------------------------

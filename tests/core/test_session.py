@@ -63,6 +63,26 @@ def test_chunks_of_frames_stream_as_they_train() -> None:
         assert (other.step_chunk(tiny_actions(3)) != session.step_chunk(tiny_actions(3))).any()
 
 
+def test_frames_of_a_chunk_come_one_by_one_and_none_is_skipped() -> None:
+    """As the whole chunk gives them; what is not taken is made before the next chunk, or before a row starts anew."""
+    world, frames, chunks = tiny_world(chunk_frames=3), tiny_frames(4), [tiny_actions(3, seed=i) for i in range(3)]
+    whole = world.session(0, frames, tiny_actions(3))
+    expected = [whole.step_chunk(chunk) for chunk in chunks]
+    session = world.session(0, frames, tiny_actions(3))
+    assert np.array_equal(np.stack(list(session.stream_chunk(chunks[0]))), expected[0])
+    left = session.stream_chunk(chunks[1])
+    assert np.array_equal(next(left), expected[1][0]) and len(session.latency["total"]) == 1
+    with pytest.raises(ValueError, match="keyboard"):
+        session.stream_chunk([{"keyboard": {"fly": 1}}] * 3)  # refused before anything is made
+    assert np.array_equal(session.step_chunk(chunks[2]), expected[2])
+    assert next(left, None) is None and len(session.latency["total"]) == 3
+
+    batch = world.session(0, [frames, frames], [tiny_actions(3)] * 2, num_streams=2)
+    next(batch.stream_chunk([chunks[0]] * 2))
+    batch.reset(1, frames, tiny_actions(3), seed=7)
+    assert np.array_equal(batch.step_chunk([chunks[1]] * 2)[0], expected[1])
+
+
 def test_the_same_seed_gives_the_same_stream() -> None:
     world, frames, actions = tiny_world(), tiny_frames(3), tiny_actions(2)
 

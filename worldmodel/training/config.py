@@ -61,7 +61,7 @@ class TrainingConfig:
     """How stages are trained; `stage`, `run` and `max_minutes` stand above this section, at the top of a config."""
 
     seed: int = 0  # of initial weights, the order of windows and every random draw
-    precision: str = "auto"  # auto: bf16 where the device multiplies it natively, fp32 elsewhere
+    precision: str = "auto"  # auto: bf16 on a GPU and on a CPU that is faster with it, fp32 elsewhere
     compile: bool = False  # torch.compile the loss; needs a C++ compiler on a CPU
     threads: int = 0  # of each process on a CPU; 0 shares the cores between the processes
     num_processes: int = 0  # refuse to start with another number; 0 takes what the launcher gives
