@@ -43,11 +43,19 @@ def tiny_config(chunk_frames: int = 1, reference: str = "none", head: str = "dit
     )
 
 
-def tiny_world(chunk_frames: int = 1, reference: str = "none", head: str = "dit", seed: int = 0) -> WorldModel:
+def tiny_world(
+    chunk_frames: int = 1,
+    reference: str = "none",
+    head: str = "dit",
+    seed: int = 0,
+    layout: LayoutConfig | None = None,
+) -> WorldModel:
     """A tiny world whose zero-initialised parts are given weights too, so that nothing is inert."""
+    config = tiny_config(chunk_frames, reference, head)
+    config.layout = layout or config.layout
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        world = WorldModel(tiny_config(chunk_frames, reference, head)).eval()
+        world = WorldModel(config).eval()
         for parameter in world.parameters():
             if not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.1)

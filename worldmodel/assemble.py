@@ -98,7 +98,7 @@ def assemble(
     if wrong:
         raise ValueError("\n".join(wrong))
     world.conditions = ConditionSet(config.conditions, width)
-    world.embedding = FrameEmbedding(values, world.frame_tokens, width, config.noise.num_buckets)
+    world.embedding = FrameEmbedding(values, world.frame_tokens, width, config.noise.num_buckets, world.layout.places)
     for module in (world.autoencoder, world.conditions, world.embedding, world.head):
         module.to(dtype)
     parts: dict[str, nn.Module] = {"autoencoder": world.autoencoder, "backbone": world.backbone}

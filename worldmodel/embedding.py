@@ -40,6 +40,9 @@ class NoiseConfig:
             )
 
 
+PLACE_SCALE = 0.1  # of the learned places at the start: large enough to be seen beside what they are added to
+
+
 def draw_buckets(batch: int, frames: int, config: NoiseConfig, generator: Generators, like: Tensor) -> Tensor:
     """One bucket per context frame, uniform: [B, T] int64."""
     uniform = draw_uniform((batch, frames), generator, like.new_empty((), dtype=torch.float32))
@@ -81,17 +84,41 @@ class FrameEmbedding(nn.Module):
         num_tokens: N.
         width: D.
         num_buckets: noise buckets; one more row marks a reference picture.
+        places: (M, F) places of a chunk's condition tokens and of its frames (`Layout.places`); (0, 0) learns none.
     """
 
-    def __init__(self, token_values: int, num_tokens: int, width: int, num_buckets: int) -> None:
+    def __init__(
+        self, token_values: int, num_tokens: int, width: int, num_buckets: int, places: tuple[int, int] = (0, 0)
+    ) -> None:
         super().__init__()
         self.projection = nn.Linear(token_values, width)
         self.position = nn.Parameter(0.02 * torch.randn(num_tokens, width))
         self.bucket = nn.Parameter(0.02 * torch.randn(num_buckets + 1, width))
+        condition_places, self.frame_places = places
+        if self.frame_places:
+            self.condition_place = nn.Parameter(PLACE_SCALE * torch.randn(condition_places, width))
+            self.frame_place = nn.Parameter(PLACE_SCALE * torch.randn(self.frame_places, width))
 
-    def forward(self, tokens: Tensor, bucket: Tensor) -> Tensor:
-        """tokens [B, T, N, P], bucket [B, T] int64 to [B, T, N, D]."""
-        return self.projection(tokens) + self.position + self.bucket[bucket][:, :, None]
+    def forward(self, tokens: Tensor, bucket: Tensor, first: int = 0) -> Tensor:
+        """Embeds frames.
+
+        Args:
+            tokens: [B, T, N, P].
+            bucket: [B, T] int64.
+            first: place in its chunk of the first frame.
+
+        Returns:
+            [B, T, N, D].
+        """
+        embedded = self.projection(tokens) + self.position + self.bucket[bucket][:, :, None]
+        if not self.frame_places:
+            return embedded
+        place = (torch.arange(tokens.shape[1], device=tokens.device) + first) % self.frame_places
+        return embedded + self.frame_place[place][:, None]
+
+    def conditions(self, tokens: Tensor) -> Tensor:
+        """Tells condition tokens [..., M, D] their places in the chunk, where places are learned."""
+        return tokens + self.condition_place if self.frame_places else tokens
 
     def reference(self, tokens: Tensor) -> Tensor:
         """Tokens of a reference picture, never corrupted: [B, N, P] to [B, N, D]."""

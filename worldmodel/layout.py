@@ -34,6 +34,7 @@ class LayoutConfig:
     chunk_frames: int = 1  # F: frames predicted per chunk
     window_chunks: int = 8  # W: chunks that a token sees, its own included
     reference: str = "none"  # the reference picture: none | sink (held once, never evicted) | chunk (in every chunk)
+    places: bool = False  # a learned vector for each place in a chunk, so that a frame finds its own conditions sooner
 
     def __post_init__(self) -> None:
         for name in ("chunk_frames", "window_chunks"):
@@ -68,6 +69,8 @@ class Layout:
         self.reference_tokens = frame_tokens if config.reference == "chunk" else 0
         self.prefix_tokens = condition_tokens + self.reference_tokens  # before the first frame of a chunk
         self.chunk_tokens = self.prefix_tokens + config.chunk_frames * frame_tokens
+        # (M, F) vectors that the embedding learns; positions tell distances only, from which a place must be inferred
+        self.places = (condition_tokens, config.chunk_frames) if config.places else (0, 0)
         self.window_tokens = self.sink_tokens + config.window_chunks * self.chunk_tokens
 
     @property

@@ -113,13 +113,15 @@ class Streams:
         world, copies = self.world, self.copies
         watch = watch or Stopwatch(world.device)
         entering = world.conditions(prepared, world.config.layout.chunk_frames)[:, 0]  # [copies B, M, D]
+        entering = world.embedding.conditions(entering)
         if world.layout.reference_tokens and self.reference is not None:
             entering = torch.cat([entering, self.reference.repeat(copies, 1, 1)], dim=1)
         watch.lap("conditions")
         bucket = torch.full((self.num_streams, 1), world.config.noise.stream_bucket, device=world.device)
         for index, step in enumerate(world.layout.steps):
             context = corrupt(self.latents[:, None], bucket, world.config.noise, self.generators)
-            tokens = world.embedding(to_tokens(context, world.config.patch_size), bucket)[:, 0].repeat(copies, 1, 1)
+            tokens = world.embedding(to_tokens(context, world.config.patch_size), bucket, index)[:, 0]
+            tokens = tokens.repeat(copies, 1, 1)
             if index == 0:
                 tokens = torch.cat([entering, tokens], dim=1)
             hidden = world.backbone.step(tokens, world.layout, step, self.cache)[:, -world.frame_tokens :]

@@ -96,7 +96,7 @@ class WorldModel(nn.Module):
         self.conditions = ConditionSet(config.conditions, width)
         condition_tokens = self.conditions.tokens_per_chunk(config.layout.chunk_frames)
         self.layout = Layout(config.layout, condition_tokens, self.frame_tokens)
-        self.embedding = FrameEmbedding(values, self.frame_tokens, width, config.noise.num_buckets)
+        self.embedding = FrameEmbedding(values, self.frame_tokens, width, config.noise.num_buckets, self.layout.places)
         self.head = Head(config.head, values, width, self.frame_tokens)
 
     @property
@@ -250,7 +250,7 @@ class WorldModel(nn.Module):
             [B, T, N, D]: the state at frame t guides frame t + 1.
         """
         frames = self.embedding(to_tokens(context, self.config.patch_size), bucket)
-        conditions = self.conditions(prepared, self.config.layout.chunk_frames)
+        conditions = self.embedding.conditions(self.conditions(prepared, self.config.layout.chunk_frames))
         picture = None
         if reference is not None:
             picture = self.embedding.reference(to_tokens(reference, self.config.patch_size))

@@ -11,19 +11,28 @@ from tests.tiny import tiny_actions, tiny_frames, tiny_world
 from worldmodel.data.clips import Clip
 from worldmodel.flow import solve
 from worldmodel.frames import to_frames, to_model
+from worldmodel.layout import LayoutConfig
 from worldmodel.session import Session
 
 STEPS = 14  # more than three windows of four
 
 
-@pytest.mark.parametrize("head", ["dit", "mlp"])
+@pytest.mark.parametrize(
+    ("head", "layout"),
+    [
+        ("dit", LayoutConfig(window_chunks=4)),
+        ("mlp", LayoutConfig(window_chunks=4)),
+        ("dit", LayoutConfig(chunk_frames=2, window_chunks=2, reference="chunk", places=True)),
+    ],
+)
 @torch.no_grad()
-def test_a_stream_equals_the_whole_forward(head: str) -> None:
+def test_a_stream_equals_the_whole_forward(head: str, layout: LayoutConfig) -> None:
     """Every frame a session makes, from one pass over the whole clip: the same hidden states, latents and pixels."""
-    world = tiny_world(head=head)
+    world = tiny_world(head=head, layout=layout)
     world.config.noise.max_sigma = 0.0  # so that the context of the two is the same without following the noise
     frames, actions = tiny_frames(3), tiny_actions(2 + STEPS)
-    session = world.session(0, frames, actions[:2], num_steps=1)
+    picture = None if layout.reference == "none" else tiny_frames(1, seed=5)[0]
+    session = world.session(0, frames, actions[:2], reference=picture, num_steps=1)
     noises: list[torch.Tensor] = []
     field = world.head.forward
 
@@ -34,13 +43,16 @@ def test_a_stream_equals_the_whole_forward(head: str) -> None:
     world.head.forward = listen  # type: ignore[method-assign]
     latents = [*world.autoencoder.encode(to_model(frames)[None]).unbind(1)]
     pictures = []
-    for action in actions[2:]:
-        pictures.append(session.step(action))
-        latents.append(session.latents)
+    for first in range(2, 2 + STEPS, layout.chunk_frames):
+        for frame in session.stream_chunk(actions[first : first + layout.chunk_frames]):
+            pictures.append(frame)
+            latents.append(session.latents)
 
     clip = torch.stack(latents, dim=1)
     bucket = torch.full((1, clip.shape[1] - 1), world.config.noise.stream_bucket)
-    hidden = world.hidden(clip[:, :-1], bucket, world.conditions.prepare(actions))[:, 2:]
+    reference = None if picture is None else world.autoencoder.encode(to_model(picture[None])[None])[:, 0]
+    prepared = world.conditions.prepare(actions, layout.chunk_frames)
+    hidden = world.hidden(clip[:, :-1], bucket, prepared, reference)[:, 2:]
     for step in range(STEPS):
         guide = world.head.guide(hidden[:, step])
         tokens = solve(lambda x, t, guide=guide: field(x, t, guide), noises[step], 1)  # type: ignore[misc]

@@ -79,6 +79,18 @@ def test_a_batch_is_its_windows(conditions: ConditionSet, folder: Path) -> None:
         assert torch.equal(batch.prepared["camera"].x[row], windows[index].prepared["camera"].x[0])
 
 
+def test_a_window_may_bring_its_clips_first_frame(conditions: ConditionSet, folder: Path) -> None:
+    windows = LatentWindows(folder, conditions, frames=4, with_reference=True)
+    indices = [2, len(windows) - 1]  # of the first clip and of the last
+    batch = windows.batch(indices)
+    assert batch.reference is not None and batch.reference.shape == (2, 8, 2, 2)
+    for row, index in enumerate(indices):
+        clip, _ = windows._starts.find(index)
+        assert torch.equal(batch.reference[row], windows.source.read(clip, 0, 1)[0][0])
+    assert not torch.equal(batch.reference[0], batch.latents[0, 0])
+    assert LatentWindows(folder, conditions, frames=4)[0].reference is None
+
+
 def test_chunks(conditions: ConditionSet, folder: Path) -> None:
     windows = LatentWindows(folder, conditions, frames=6, chunk_frames=3)
     assert windows[0].prepared["camera"].x.shape == (1, 6, 2)  # frame rate

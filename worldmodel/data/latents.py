@@ -186,6 +186,7 @@ class LatentBatch(NamedTuple):
 
     latents: Tensor  # [B, T+1, C, h, w] float32
     prepared: dict[str, Prepared]  # T values each at frame rate, T / F at chunk rate: values[t] lead to latents[t+1]
+    reference: Tensor | None = None  # [B, C, h, w] float32, of the first frame of each window's clip, where wanted
 
 
 class _Entry(NamedTuple):
@@ -316,6 +317,8 @@ class LatentWindows:
         conditions: the model's; those that a clip lacks are not present in its windows.
         frames: T, frames to predict in a window.
         chunk_frames: F.
+        with_reference: whether the windows bring a reference picture. It is their clip's first frame: encoded alone, as
+            a portrait is, and as unlike the window's frames as a portrait is unlike those of a long stream.
 
     Raises:
         ValueError: if there are no latents, a file is damaged, no clip is long enough, or no clip has a condition that
@@ -323,13 +326,19 @@ class LatentWindows:
     """
 
     def __init__(
-        self, source: str | Path | LatentSet, conditions: ConditionSet, frames: int, chunk_frames: int = 1
+        self,
+        source: str | Path | LatentSet,
+        conditions: ConditionSet,
+        frames: int,
+        chunk_frames: int = 1,
+        with_reference: bool = False,
     ) -> None:
         if frames % chunk_frames:
             raise ValueError(f"frames must be whole chunks of {chunk_frames}, got {frames}")
         self.source = source if isinstance(source, LatentSet) else LatentSet.of_folder(source, conditions)
         self.frames = frames
         self.chunk_frames = chunk_frames
+        self.with_reference = with_reference
         self._conditions = conditions
         for name in conditions.names:
             if name not in self.source.conditions:
@@ -352,7 +361,8 @@ class LatentWindows:
         first, stop = max(0, start - self._conditions.history), start + self.frames
         columns = {name: Column(values[first:stop], present[first:stop]) for name, (values, present) in whole.items()}
         prepared = self._conditions.prepare_columns(columns, self.frames, self.chunk_frames, "cpu", start - first)
-        return LatentBatch(latents.unsqueeze(0), prepared)
+        reference = self.source.read(clip, 0, 1)[0] if self.with_reference else None
+        return LatentBatch(latents.unsqueeze(0), prepared, reference)
 
     def expect(self, shards: Sequence[int]) -> None:
         """Is told which shards are read next, by number."""
@@ -361,4 +371,9 @@ class LatentWindows:
     def batch(self, indices: Sequence[int]) -> LatentBatch:
         """Returns several windows as one batch, on the CPU."""
         items = [self[index] for index in indices]
-        return LatentBatch(torch.cat([item.latents for item in items]), collate([item.prepared for item in items]))
+        references = [item.reference for item in items if item.reference is not None]
+        return LatentBatch(
+            torch.cat([item.latents for item in items]),
+            collate([item.prepared for item in items]),
+            torch.cat(references) if references else None,
+        )

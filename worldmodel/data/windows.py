@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
+import psutil
 
 from worldmodel.data.clips import ClipSet
 
@@ -147,13 +148,13 @@ class FrameWindows:
         clips: where from; all of one size.
         frames: T of a window.
         cache_bytes: if all clips decoded take no more than this, each is decoded once, when first touched, and kept.
-            A larger set is decoded window by window.
+            A larger set is decoded window by window. By default a quarter of the memory that is free.
 
     Raises:
         ValueError: if the clips differ in size, or none is long enough.
     """
 
-    def __init__(self, clips: ClipSet, frames: int, cache_bytes: int = 4 << 30) -> None:
+    def __init__(self, clips: ClipSet, frames: int, cache_bytes: int | None = None) -> None:
         self.clips = clips
         self.frames = frames
         self.lengths = lengths = [clips.num_frames(index) for index in range(len(clips))]
@@ -162,6 +163,7 @@ class FrameWindows:
             raise ValueError(f"all clips in {clips.folder} must be of one size, got {sorted(sizes)}")
         self.height, self.width = sizes.pop()
         self._starts = Starts(lengths, frames)
+        cache_bytes = psutil.virtual_memory().available // 4 if cache_bytes is None else cache_bytes
         self._keeps = sum(lengths) * self.height * self.width * 3 <= cache_bytes
         self._kept: dict[int, np.ndarray] = {}
 

@@ -57,6 +57,7 @@ class DynamicsStage:
             self.model.conditions,
             phase.frames,
             run.config.model.layout.chunk_frames,
+            with_reference=run.config.model.layout.reference != "none",
         )
         self.order = run.order(self.windows, self.phases[self.name])
 
@@ -70,7 +71,7 @@ class DynamicsStage:
         return read(self.windows, self.order, samples)
 
     def loss(self, phase: str, batch: LatentBatch, generators: Sequence[Generator]) -> Mapping[str, Tensor]:
-        figures = self.model.loss(batch.latents, batch.prepared, generators, self._reference(batch.latents))
+        figures = self.model.loss(batch.latents, batch.prepared, generators, batch.reference)
         by_noise = {f"loss_noise_{i}": value for i, value in enumerate(figures["by_noise"].unbind())}
         return {"loss": figures["loss"], **by_noise}
 
@@ -94,10 +95,6 @@ class DynamicsStage:
         self.model.save_pretrained(folder, starts=starts, dtype=getattr(torch, self.config.export_dtype))
 
     # -- pieces -------------------------------------------------------------------------------------------------------
-
-    def _reference(self, latents: Tensor) -> Tensor | None:
-        """The reference picture's latents, where the model has one: the window's first frame."""
-        return None if self.model.config.layout.reference == "none" else latents[:, 0]
 
     def _imagine(self, clip: Clip, context: int, count: int) -> np.ndarray:
         """The clip's first `context` frames, and `count` generated after them under the clip's own conditions."""
