@@ -63,7 +63,7 @@ def test_every_window_is_that_of_its_clip(
         clip, start = starts.find(index)
         with torch.no_grad():
             whole = autoencoder.encode(to_model(clips.frames(clip)).unsqueeze(0))  # [1, T, C, h, w]
-        latents, prepared = windows[index]
+        latents, prepared, _ = windows[index]
         torch.testing.assert_close(latents, whole[:, start : start + 5], atol=5e-3, rtol=2e-3)  # kept in half precision
         # The action at t leads from latent t to latent t+1.
         assert prepared["camera"].x[0, :, 1].tolist() == [10.0 * clip + start + step for step in range(4)]

@@ -149,12 +149,15 @@ class FrameWindows:
         frames: T of a window.
         cache_bytes: if all clips decoded take no more than this, each is decoded once, when first touched, and kept.
             A larger set is decoded window by window. By default a quarter of the memory that is free.
+        kept: decoded clips by number; several windows of the same clips may share one such dict.
 
     Raises:
         ValueError: if the clips differ in size, or none is long enough.
     """
 
-    def __init__(self, clips: ClipSet, frames: int, cache_bytes: int | None = None) -> None:
+    def __init__(
+        self, clips: ClipSet, frames: int, cache_bytes: int | None = None, kept: dict[int, np.ndarray] | None = None
+    ) -> None:
         self.clips = clips
         self.frames = frames
         self.lengths = lengths = [clips.num_frames(index) for index in range(len(clips))]
@@ -165,7 +168,7 @@ class FrameWindows:
         self._starts = Starts(lengths, frames)
         cache_bytes = psutil.virtual_memory().available // 4 if cache_bytes is None else cache_bytes
         self._keeps = sum(lengths) * self.height * self.width * 3 <= cache_bytes
-        self._kept: dict[int, np.ndarray] = {}
+        self._kept = {} if kept is None else kept
 
     @property
     def length(self) -> int:

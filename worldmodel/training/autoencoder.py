@@ -60,7 +60,8 @@ class AutoencoderStage:
         self.phases: dict[str, PhaseConfig] = {
             name: in_steps(phase, self.clips) for name, phase in phases.items() if self.trained(name)
         }
-        self.windows = {name: FrameWindows(self.clips, phase.frames) for name, phase in self.phases.items()}
+        kept: dict[int, np.ndarray] = {}  # no phase decodes again what one before it decoded
+        self.windows = {name: FrameWindows(self.clips, phase.frames, kept=kept) for name, phase in self.phases.items()}
         self.orders = {name: run.order(self.windows[name], phase) for name, phase in self.phases.items()}
 
     def trained(self, phase: str) -> dict[str, nn.Parameter]:
