@@ -345,7 +345,10 @@ class LatentWindows:
         self._conditions = conditions
         for name in conditions.names:
             if name not in self.source.conditions:
-                raise ValueError(f"no clip in {self.source.place} has the condition {name!r} that the model is given")
+                raise ValueError(
+                    f"no clip in {self.source.place} has the condition {name!r} that the model is given: train on a "
+                    "set that has it too, or leave it out of model.conditions"
+                )
         self.lengths, self.shard_numbers = self.source.lengths, self.source.shard_numbers
         self.counts = self.source.counts
         self._starts = Starts(self.lengths, self.length)
