@@ -59,6 +59,8 @@ def find_python(python: str | None) -> str:
     Raises:
         GameError: if there is none.
     """
+    if sys.platform != "linux":  # keeper.py and the game's processes are Linux's
+        raise GameError("missing", f"worldmodel/MineRL-v0 runs on Linux only, this is {sys.platform}")
     given = python or os.environ.get(VARIABLE)
     if not given:
         raise GameError(

@@ -1,12 +1,14 @@
 """Keys that were recorded with others, and turns as keys."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from conditions import Column, Condition
 from conditions.camera import Camera
 from conditions.keyboard import KEYS, Keyboard
-from worldmodel.data.clips import codec
+from worldmodel.data.clips import Clip, ClipSet, ClipWriter, codec
 
 PRESSED = [{"forward": 1, "jump": 1}, {"left": 1}, {"back": 1, "right": 1}, {}]
 YAW = np.array([[0.0, 0.0], [3.0, -20.0], [0.0, 20.0], [0.0, 4.9]], np.float32)
@@ -56,6 +58,20 @@ def test_turns_as_keys() -> None:
     assert adopted(config, stored(camera=False)) is None
     again = codec("keyboard", config)
     assert again.adopt({"keyboard": (again, column)}) == column  # written with turns as keys: no camera is needed
+
+
+def test_a_clip_set_reads_turns_as_keys(tmp_path: Path) -> None:
+    with ClipWriter(tmp_path / "shard-000000.tar") as writer:
+        frames = np.zeros((5, 16, 16, 3), np.uint8)
+        writer.write(Clip("both", frames, {"keyboard": PRESSED, "camera": YAW}, {"fps": 20.0}))
+        writer.write(Clip("keys", frames, {"keyboard": PRESSED}, {"fps": 20.0}))
+    directions = codec("keyboard", {"keys": ["forward", "left", "right"], "turn": 5.0})
+    clips, whole = ClipSet(tmp_path, [directions]), ClipSet(tmp_path)
+    np.testing.assert_array_equal(clips.columns(0)["keyboard"].values, [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]])
+    assert list(clips.columns(0)) == ["keyboard"] and clips.columns(1) == {}
+    assert clips[0].actions() == whole.read(0, [directions]).actions()
+    assert clips[0].actions()[1] == {"keyboard": {"forward": 0, "left": 1, "right": 0}}
+    assert whole.read(1, [directions]).actions() == [{}] * 4
 
 
 def test_turns_need_their_keys() -> None:

@@ -244,6 +244,12 @@ def test_no_interpreter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
         MineRL(python="no-such-python")
 
 
+def test_another_system_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(GameError, match="runs on Linux only, this is darwin"):
+        MineRL(python=sys.executable)
+
+
 def test_an_interpreter_without_minerl_or_gym(tmp_path: Path) -> None:
     before = folders()
     (tmp_path / "gym").symlink_to(FAKE / "gym")
