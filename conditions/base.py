@@ -243,6 +243,30 @@ class Condition(nn.Module):
             raise ValueError(f"{self.name} must be a .npy file of {len(data)} bytes: {error}") from error
         return self.column(array)
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of what a clip stores that `adopt` looks at."""
+        return (self.name,)
+
+    def adopt(self, stored: Mapping[str, tuple[Condition, Column]]) -> Column | None:
+        """Returns the values of this condition in a clip that was written with other conditions, or other configs.
+
+        Args:
+            stored: what the clip stores, by name: the condition that it was packed with, and its values.
+
+        Returns:
+            T values, packed; None where the clip has nothing to make them of.
+
+        Raises:
+            ValueError: for values that this condition does not take.
+        """
+        if self.name not in stored:
+            return None
+        condition, (values, present) = stored[self.name]
+        if condition.config != self.config:
+            values = self.column(condition.raw(values))
+        return Column(values, present)
+
     def raw(self, values: np.ndarray | Sequence[Any]) -> list[Any]:
         """Returns packed or raw values as a list of raw values, as an env takes them."""
         return self.from_array(values) if isinstance(values, np.ndarray) else list(values)

@@ -10,10 +10,11 @@ ENTRY_POINTS = {
     "worldmodel/BlockWorld-v0": "envs.blockworld.env:BlockWorld",
     "worldmodel/Generated-v0": "envs.generated:GeneratedWorld",
     "worldmodel/Luanti-v0": "envs.luanti.env:Luanti",
+    "worldmodel/MineRL-v0": "envs.minerl.env:MineRL",
 }
 
 # What runs in threads of its own in a real game is alike from run to run, and not equal to the bit.
-NONDETERMINISTIC = {"worldmodel/Luanti-v0"}
+NONDETERMINISTIC = {"worldmodel/Luanti-v0", "worldmodel/MineRL-v0"}
 
 for _id, _entry_point in ENTRY_POINTS.items():
     if _id not in gymnasium.registry:

@@ -8,6 +8,8 @@ Unknown keys are refused, with the nearest known one.
 from __future__ import annotations
 
 import difflib
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,19 +18,60 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from worldmodel.data.remote import is_remote
 from worldmodel.data.stream import StreamConfig
 from worldmodel.training.config import TrainingConfig
 from worldmodel.world import WorldConfig
+
+CLIPS = "data/blockworld"
+
+
+@dataclass
+class SetConfig:
+    """One of several clip sets that are trained on together."""
+
+    clips: str = ""  # a folder
+    weight: float = 1.0  # how often it is drawn from, against the others' weights; 0 leaves it out
+    latents: str | None = None  # of these clips, encoded before; by default RUN/latents/NAME
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"the weight of a set in data.mix must be 0 or more, got {self.weight}")
 
 
 @dataclass
 class DataConfig:
     """Where the clips lie, and their latents: folders, or URLs that are streamed (docs/data/streaming.md)."""
 
-    clips: str = "data/blockworld"  # shards, as envs.record writes them: a folder or URL, or https://…/a-{000..099}.tar
+    clips: str = CLIPS  # shards, as envs.record writes them: a folder or URL, or https://…/a-{000..099}.tar
     index: str | None = None  # of clips behind a URL; by default index.json beside them
     latents: str | None = None  # of these clips, encoded before; by default RUN/latents
+    mix: dict[str, SetConfig] | None = None  # several sets in place of one, by names of one's own
     stream: StreamConfig = field(default_factory=StreamConfig)
+
+    def __post_init__(self) -> None:
+        mix = self.mix or {}
+        for name, value in mix.items():
+            if not value.clips:
+                others = [other for other, part in mix.items() if part.clips]
+                raise ValueError(f"data.mix.{name} must have clips, a folder, got none{nearest(name, others)}")
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+                raise ValueError(f"names in data.mix must be of letters, digits, - and _, got {name!r}")
+            for key in ("clips", "latents"):
+                place = getattr(value, key)
+                if place is not None and is_remote(place):
+                    raise ValueError(
+                        f"data.mix takes folders, data.mix.{name}.{key} is {place}: fetch it first, or train on that "
+                        "set alone by data.clips (docs/data/streaming.md)"
+                    )
+        if mix and not any(part.weight for part in mix.values()):
+            raise ValueError("a set of data.mix must have a weight above 0, got none")
+        for key, default in (("clips", CLIPS), ("index", None), ("latents", None)):
+            if mix and getattr(self, key) != default:
+                raise ValueError(
+                    f"data.{key} is for one set, and data.mix has {', '.join(mix)}: say it there, or leave the mix "
+                    "out by data.mix=null"
+                )
 
 
 @dataclass

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import conditions
 from conditions.values import check, nearest
-from envs.luanti.errors import GameError
+from envs.errors import GameError
 from envs.luanti.game import PROGRAM, Game, Settings, find_program
 from envs.luanti.settings import DEGREES_PER_PIXEL, SECONDS_PER_STEP
 

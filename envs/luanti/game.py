@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.luanti.errors import GameError
+from envs.errors import GameError
 from envs.luanti.gate import Gate
 from envs.luanti.household import Household
 from envs.luanti.keys import Keys

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.luanti.errors import GameError
+from envs.errors import GameError
 
 SOURCE = Path(__file__).with_name("gate.c")
 NAME = "WORLDMODEL_GATE"

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from envs.luanti.errors import GameError
+from envs.errors import GameError
 
 # Reads the process groups to end, one a line; when the other end of the pipe is gone, also by a crash, ends them and
 # removes the folder. Signals to us, as Ctrl+C sends them to all, do not end it early.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from envs.luanti.errors import GameError
+from envs.errors import GameError
 
 # What each of our keys is called by X, and by the game's settings.
 KEYS: dict[str, tuple[str, str, str]] = {

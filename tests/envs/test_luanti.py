@@ -19,8 +19,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import envs  # noqa: F401  registers the ids
+from envs.errors import GameError
 from envs.luanti.env import Luanti
-from envs.luanti.errors import GameError
 from envs.luanti.game import find_program
 from envs.luanti.gate import Gate
 from envs.luanti.household import Household

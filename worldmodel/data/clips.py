@@ -272,6 +272,15 @@ class ClipSet(Sequence[Clip]):
         """Returns the size of the tar file that a clip lies in."""
         return self.shard_of(index).stat().st_size
 
+    @property
+    def counts(self) -> list[int]:
+        """Clips of each set, of several that are read as one; here there is one."""
+        return [len(self)]
+
+    def shares(self) -> list[tuple[float, list[range]]]:
+        """Returns the weight of each set, and numbers of clips that stand for it; here there is one."""
+        return [(1.0, self.probe())]
+
     def probe(self) -> list[range]:
         """Returns numbers of clips that stand for the whole set where a few will do; here all of them."""
         return [range(len(self))]
@@ -286,6 +295,18 @@ class ClipSet(Sequence[Clip]):
     def condition(self, index: int, name: str) -> Condition:
         """Returns the condition that packs a clip's column of that name."""
         return self._condition(name, self._entries[index].meta)
+
+    def read(self, index: int, conditions: Iterable[Condition]) -> Clip:
+        """Returns a whole clip as these conditions read it, raw; what they cannot make of it is left out."""
+        clip = self[index]
+        stored = {name: (self.condition(index, name), column) for name, column in self.columns(index).items()}
+        raw: dict[str, list[Any]] = {}
+        for condition in conditions:
+            column = condition.adopt(stored)
+            if column is not None:
+                values = zip(condition.raw(column.values), column.present, strict=True)
+                raw[condition.name] = [value if there else None for value, there in values]
+        return dataclasses.replace(clip, conditions=raw)
 
     def frames(self, index: int, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Returns frames start to stop - 1 of a clip, [T, H, W, 3] uint8, decoding little more than these.
@@ -314,25 +335,30 @@ class ClipSet(Sequence[Clip]):
         counted = count_frames(self._reader.read(shard, members["mp4"]))
         if not isinstance(meta, dict) or meta.get("frames") != counted or "fps" not in meta:
             raise ValueError(f"{key}.json must have fps and frames, as many as the mp4's {counted}")
-        columns = {}
+        stored = {}
         # A set written by others does not list its conditions: those are taken whose names are known.
         known = {extension.split(".")[0] for extension in members} & set(names())
+        sources = None if self._wanted is None else {name for c in self._wanted.values() for name in c.sources}
         for name in meta.get("conditions", sorted(known)):
-            if self._wanted is None or name in self._wanted:
-                columns[name] = self._read_column(key, shard, members, meta, name)
-                if len(columns[name].values) != counted - 1 or len(columns[name].present) != counted - 1:
-                    raise ValueError(f"{name} must have {counted - 1} values, got {len(columns[name].values)}")
+            if sources is None or name in sources:
+                condition = _stored(name, meta)
+                column = self._read_column(key, shard, members, condition)
+                if len(column.values) != counted - 1 or len(column.present) != counted - 1:
+                    raise ValueError(f"{name} must have {counted - 1} values, got {len(column.values)}")
+                stored[name] = (condition, column)
+        if self._wanted is None:
+            columns = {name: column for name, (_, column) in stored.items()}
+        else:
+            made = {name: condition.adopt(stored) for name, condition in self._wanted.items()}
+            columns = {name: column for name, column in made.items() if column is not None}
         return _Entry(key, shard, members, meta, columns)
 
-    def _read_column(self, key: str, shard: int, members: dict[str, Member], meta: dict[str, Any], name: str) -> Column:
-        stored = _stored(name, meta)
+    def _read_column(self, key: str, shard: int, members: dict[str, Member], stored: Condition) -> Column:
+        name = stored.name
         extension = f"{name}.{stored.extension}"
         if extension not in members:
             raise ValueError(f"member {key}.{extension} is missing")
         values = stored.decode(self._reader.read(shard, members[extension]))
-        wanted = self._condition(name, meta)
-        if wanted.config != stored.config:
-            values = wanted.column(stored.raw(values))
         mask = f"{name}.present.npy"
         if mask not in members:
             return Column(values, np.ones(len(values), bool))

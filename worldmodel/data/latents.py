@@ -216,16 +216,15 @@ class LatentShard:
         return self._file.get_slice(f"{self.entries[number].key}.latents")[start:stop].float()
 
     def _read_entry(self, key: str, meta: dict[str, Any], conditions: ConditionSet) -> _Entry:
-        columns = {}
+        stored = {}
+        sources = {name for condition in conditions for name in condition.sources}
         for name, config in meta["conditions"].items():
-            if name not in conditions.names:
-                continue
-            stored, wanted = codec(name, config), conditions[name]
-            values = stored.decode(self._file.get_tensor(f"{key}.{name}").numpy().tobytes())
-            if wanted.config != stored.config:
-                values = wanted.column(stored.raw(values))
-            columns[name] = Column(values, self._file.get_tensor(f"{key}.{name}.present").numpy())
-        return _Entry(key, meta["frames"], columns)
+            if name in sources:
+                condition = codec(name, config)
+                values = condition.decode(self._file.get_tensor(f"{key}.{name}").numpy().tobytes())
+                stored[name] = condition, Column(values, self._file.get_tensor(f"{key}.{name}.present").numpy())
+        made = {condition.name: condition.adopt(stored) for condition in conditions}
+        return _Entry(key, meta["frames"], {name: column for name, column in made.items() if column is not None})
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None}
@@ -238,16 +237,23 @@ class LatentSet:
     """The latents of a clip set: of a folder, or of a place far away that are fetched as they are needed.
 
     Args:
-        shards: of a folder, all opened; or of a place far away.
+        shards: of a folder, or of several, all opened; or of a place far away.
         place: where they lie, for messages.
+        counts: clips of each folder, of several; by default there is one.
 
     Attributes:
         lengths: frames of each clip.
+        counts: clips of each folder.
         shard_numbers: of each clip; None where all shards are at hand.
         conditions: names that any clip has, of those wanted.
     """
 
-    def __init__(self, shards: Sequence[LatentShard] | StreamedShards[LatentShard], place: str) -> None:
+    def __init__(
+        self,
+        shards: Sequence[LatentShard] | StreamedShards[LatentShard],
+        place: str,
+        counts: Sequence[int] | None = None,
+    ) -> None:
         self.place = place
         self._shards = shards
         if isinstance(shards, StreamedShards):
@@ -261,20 +267,26 @@ class LatentSet:
             numbers = np.repeat(np.arange(len(shards)), [len(shard.entries) for shard in shards])
             self.shard_numbers = None
             self.conditions = {name for entry in entries for name in entry.columns}
+        self.counts = [len(self.lengths)] if counts is None else list(counts)
         self._numbers = numbers
         self._first = np.searchsorted(numbers, np.arange(len(numbers) and int(numbers[-1]) + 1))
 
     @classmethod
-    def of_folder(cls, folder: str | Path, conditions: ConditionSet) -> LatentSet:
-        """The latents that `encode_clips` wrote into a folder.
+    def of_folders(cls, folders: Sequence[str | Path], conditions: ConditionSet) -> LatentSet:
+        """The latents that `encode_clips` wrote into a folder, or into several, one after another.
 
         Raises:
-            ValueError: if there are none, or a file is damaged.
+            ValueError: if there are none in one of them, or a file is damaged.
         """
-        paths = sorted(Path(folder).glob("*.safetensors"))
-        if not paths:
-            raise ValueError(f"there must be latents in {folder}, got none: run stage=latents first")
-        return cls([LatentShard(path, conditions) for path in paths], str(folder))
+        shards, counts = [], []
+        for folder in folders:
+            paths = sorted(Path(folder).glob("*.safetensors"))
+            if not paths:
+                raise ValueError(f"there must be latents in {folder}, got none: run stage=latents first")
+            opened = [LatentShard(path, conditions) for path in paths]
+            counts.append(sum(len(shard.entries) for shard in opened))
+            shards += opened
+        return cls(shards, " + ".join(map(str, folders)), counts)
 
     @classmethod
     def streamed(
@@ -335,15 +347,19 @@ class LatentWindows:
     ) -> None:
         if frames % chunk_frames:
             raise ValueError(f"frames must be whole chunks of {chunk_frames}, got {frames}")
-        self.source = source if isinstance(source, LatentSet) else LatentSet.of_folder(source, conditions)
+        self.source = source if isinstance(source, LatentSet) else LatentSet.of_folders([source], conditions)
         self.frames = frames
         self.chunk_frames = chunk_frames
         self.with_reference = with_reference
         self._conditions = conditions
         for name in conditions.names:
             if name not in self.source.conditions:
-                raise ValueError(f"no clip in {self.source.place} has the condition {name!r} that the model is given")
+                raise ValueError(
+                    f"no clip in {self.source.place} has the condition {name!r} that the model is given: train on a "
+                    "set that has it too, or leave it out of model.conditions"
+                )
         self.lengths, self.shard_numbers = self.source.lengths, self.source.shard_numbers
+        self.counts = self.source.counts
         self._starts = Starts(self.lengths, self.length)
 
     @property

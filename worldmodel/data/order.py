@@ -13,12 +13,13 @@ at every step, so it reads its own shards and nearly none of another's; yet whic
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from worldmodel.data.mix import MixedOrder
 from worldmodel.data.stream import StreamConfig
 from worldmodel.data.windows import Order, Shuffle, Starts, Windows
 
@@ -36,7 +37,13 @@ class _Epoch:
     pieces: np.ndarray  # [batch_size] windows before each row's piece
 
 
-def make_order(windows: Windows[Any], seed: int, batch_size: int, stream: StreamConfig) -> Order:
+def make_order(
+    windows: Windows[Any],
+    seed: int,
+    batch_size: int,
+    stream: StreamConfig,
+    weights: Mapping[str, float] | None = None,
+) -> Order:
     """Returns the order for windows: any of a set at hand, the one that is easy on the network of a set far away.
 
     Args:
@@ -44,7 +51,13 @@ def make_order(windows: Windows[Any], seed: int, batch_size: int, stream: Stream
         seed: of the order.
         batch_size: samples of a step, over all processes.
         stream: how a set far away is read.
+        weights: of each set, by name, where there are several.
+
+    Raises:
+        ValueError: if no clip of a set is as long as a window.
     """
+    if weights is not None:
+        return MixedOrder(windows, weights, seed)
     if windows.shard_numbers is None:
         return Shuffle(len(windows), seed)
     return StreamOrder(

@@ -42,6 +42,7 @@ class Windows(Protocol[T_co]):
     Attributes:
         lengths: frames of each clip.
         length: frames that a window reads.
+        counts: clips of each set, of several that are read as one; else of the only one.
         shard_numbers: of each clip; None where all shards are at hand.
     """
 
@@ -49,6 +50,9 @@ class Windows(Protocol[T_co]):
 
     @property
     def length(self) -> int: ...
+
+    @property
+    def counts(self) -> list[int]: ...
 
     @property
     def shard_numbers(self) -> np.ndarray | None: ...
@@ -188,6 +192,11 @@ class FrameWindows:
         return self._kept[clip][start : start + self.frames]
 
     @property
+    def counts(self) -> list[int]:
+        """Clips of each set."""
+        return self.clips.counts
+
+    @property
     def shard_numbers(self) -> np.ndarray | None:
         """The shard of each clip; None where all are at hand."""
         return self.clips.shard_numbers
@@ -195,10 +204,19 @@ class FrameWindows:
     def spread(self, count: int) -> list[int]:
         """Returns the numbers of `count` windows spread evenly; of a set far away, over a few of its shards.
 
-        They repeat where there are fewer.
+        They repeat where there are fewer. Of several sets each has its share.
         """
-        ranges = [(self._starts.first(clips.start), self._starts.first(clips.stop)) for clips in self.clips.probe()]
+        shares = self.clips.shares()
+        ends = np.cumsum([weight for weight, _ in shares])
+        counts = np.diff(np.round(count * ends / ends[-1]).astype(int), prepend=0)
+        parts = zip(counts.tolist(), shares, strict=True)
+        return [window for number, (_, clips) in parts for window in self._spread(number, clips)]
+
+    def _spread(self, count: int, clips: Sequence[range]) -> list[int]:
+        ranges = [(self._starts.first(part.start), self._starts.first(part.stop)) for part in clips]
         ends = np.cumsum([stop - start for start, stop in ranges])
+        if not ends[-1]:
+            return []
         places = np.linspace(0, ends[-1] - 1, count).round().astype(int)
         parts = np.searchsorted(ends, places, side="right")
         return [int(ranges[part][1] - ends[part] + place) for part, place in zip(parts, places, strict=True)]

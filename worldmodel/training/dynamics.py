@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from worldmodel.data.clips import Clip
+from worldmodel.data.clips import Clip, ClipSet
 from worldmodel.data.latents import LatentBatch, LatentWindows, fingerprint
+from worldmodel.data.mix import MixedClips
 from worldmodel.data.remote import is_remote
 from worldmodel.data.windows import read
 from worldmodel.training.config import PhaseConfig
@@ -79,7 +80,7 @@ class DynamicsStage:
         chunk = self.model.config.layout.chunk_frames
         rows = []
         for index in (0, len(self.clips) // 2):
-            clip = self.clips[index]
+            clip = self.clips.read(index, self.model.conditions)
             context = min(SAMPLE_CONTEXT, len(clip.frames) - chunk)
             count = min(SAMPLE_FRAMES, len(clip.frames) - context) // chunk * chunk
             rows += [clip.frames[: context + count], self._imagine(clip, context, count)]
@@ -98,9 +99,7 @@ class DynamicsStage:
 
     def _imagine(self, clip: Clip, context: int, count: int) -> np.ndarray:
         """The clip's first `context` frames, and `count` generated after them under the clip's own conditions."""
-        known = self.model.conditions.names
-        actions = [{name: value for name, value in step.items() if name in known} for step in clip.actions()]
-        chunk = self.model.config.layout.chunk_frames
+        actions, chunk = clip.actions(), self.model.config.layout.chunk_frames
         session = self.model.session(
             first_frames=clip.frames[:context],
             first_conditions=actions[: context - 1],
@@ -117,18 +116,18 @@ class DynamicsStage:
 
     def _start(self, index: int) -> Clip:
         """The beginning of a clip: there, the seed alone says where the rendered world is."""
-        clip, length = self.clips[index], self.config.start_frames
-        conditions = {
-            name: values[: length - 1]
-            for name, values in clip.conditions.items()
-            if name in self.model.conditions.names
-        }
+        clip, length = self.clips.read(index, self.model.conditions), self.config.start_frames
+        conditions = {name: values[: length - 1] for name, values in clip.conditions.items()}
         meta = {key: value for key, value in clip.meta.items() if key in ("fps", "world", "world_kwargs", "seed")}
         return Clip(clip.key, clip.frames[:length], conditions, meta)
 
     def _check_latents(self, run: Run) -> None:
-        place, command = run.latents_place, run.command("latents")
-        shards = {path.stem for path in self.clips.shards}
+        sets = self.clips.sets if isinstance(self.clips, MixedClips) else [self.clips]
+        for clips, place in zip(sets, run.latents_places().values(), strict=True):
+            self._check_latents_of(run, clips, place)
+
+    def _check_latents_of(self, run: Run, clips: ClipSet, place: str) -> None:
+        command, shards = run.command("latents"), {path.stem for path in clips.shards}
         if is_remote(place):
             there = {Path(shard.name).stem for shard in run.indexed("latents").shards}
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from worldmodel.data.latents import encode_clips
+from worldmodel.data.mix import MixedClips
 from worldmodel.data.remote import is_remote
 from worldmodel.training.run import Run
 
@@ -23,14 +24,16 @@ def encode(run: Run) -> None:
             f"there afterwards, with the index that python -m worldmodel.data.index {run.folder('latents')} makes"
         )
     clips, autoencoder = run.clips(), run.autoencoder().to(accelerator.device).eval()
-    encode_clips(
-        autoencoder,
-        clips,
-        folder,
-        process_index=accelerator.process_index,
-        num_processes=accelerator.num_processes,
-        progress=accelerator.is_main_process,
-    )
+    sets = clips.sets if isinstance(clips, MixedClips) else [clips]
+    for part, place in zip(sets, run.latents_places().values(), strict=True):
+        encode_clips(
+            autoencoder,
+            part,
+            place,
+            process_index=accelerator.process_index,
+            num_processes=accelerator.num_processes,
+            progress=accelerator.is_main_process,
+        )
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        print(f"latents: wrote {folder}", flush=True)
+        print(f"latents: wrote {', '.join(run.latents_places().values())}", flush=True)

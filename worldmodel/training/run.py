@@ -14,11 +14,12 @@ from accelerate import Accelerator
 from conditions import ConditionSet
 from worldmodel.autoencoder import Autoencoder
 from worldmodel.checkpoint import resolve
-from worldmodel.config import Config
+from worldmodel.config import Config, SetConfig
 from worldmodel.data.cache import ShardCache
 from worldmodel.data.clips import ClipSet
 from worldmodel.data.index import Index, load_index
 from worldmodel.data.latents import LatentSet
+from worldmodel.data.mix import MixedClips
 from worldmodel.data.order import make_order
 from worldmodel.data.remote import Remote, is_remote
 from worldmodel.data.stream import StreamedClips
@@ -52,14 +53,22 @@ class Run:
         others = [argument for argument in self.arguments if not argument.startswith(("stage=", "max_minutes="))]
         return " ".join(["python -m worldmodel.training", f"stage={stage}", *others])
 
+    @property
+    def mix(self) -> dict[str, SetConfig]:
+        """The sets that are trained on together, by name, those of weight 0 aside; empty where there is one set."""
+        return {name: part for name, part in (self.config.data.mix or {}).items() if part.weight}
+
     def clips(self) -> ClipSet:
-        """The recorded clips.
+        """The recorded clips, of all sets.
 
         Raises:
             ValueError: if there are none, with the command that records some; or if they are of another size or
                 rate than the model.
         """
         folder, frame = self.config.data.clips, self.config.model.frame
+        if self.mix:
+            sets = {name: self._clips_of(name, part) for name, part in self.mix.items()}
+            return MixedClips(sets, {name: part.weight for name, part in self.mix.items()})
         if not is_remote(folder) and not any(Path(folder).glob("*.tar")):
             raise ValueError(
                 f"there are no clips in {folder} (data.clips): record some by python -m envs.record --world "
@@ -80,10 +89,43 @@ class Run:
             )
         return clips
 
+    def _clips_of(self, name: str, part: SetConfig) -> ClipSet:
+        """The clips of one of several sets."""
+        frame, leave = self.config.model.frame, f"leave the set out by data.mix.{name}.weight=0"
+        if not any(Path(part.clips).glob("*.tar")):
+            raise ValueError(
+                f"there are no clips in {part.clips} (data.mix.{name}.clips): record or convert some "
+                f"(docs/data/README.md), or {leave}"
+            )
+        clips = ClipSet(part.clips)
+        for index in range(len(clips)):
+            height, width = clips.size(index)
+            if (height, width) != (frame.height, frame.width):
+                raise ValueError(
+                    f"clips of every set in data.mix must be {frame.height}x{frame.width} pixels (model.frame), got "
+                    f"{height}x{width} in {part.clips} ({name!r}): convert them anew by python -m "
+                    f"worldmodel.data.convert … --size {frame.height}x{frame.width}, record them anew by "
+                    f"--world-kwargs size=[{frame.height},{frame.width}], or {leave}"
+                )
+            fps = clips.meta(index)["fps"]
+            if not math.isclose(fps, frame.fps, rel_tol=1e-3):
+                raise ValueError(
+                    f"clips of every set in data.mix must be of {frame.fps:g} frames a second (model.frame.fps), got "
+                    f"{fps:g} in {part.clips} ({name!r}): where one frame is one step of the game whatever its video "
+                    f"says, convert them anew by python -m worldmodel.data.convert … --fps {frame.fps:g}, or {leave}"
+                )
+        return clips
+
     @property
     def latents_place(self) -> str:
-        """Where the clips' latents lie, a folder or a URL."""
+        """Where the clips' latents lie, a folder or a URL; of several sets, in folders below it."""
         return self.config.data.latents or str(self.folder("latents"))
+
+    def latents_places(self) -> dict[str, str]:
+        """Where the latents of each set lie, by name; of the only one, whose name is "", too."""
+        if not self.mix:
+            return {"": self.latents_place}
+        return {name: part.latents or str(self.folder("latents") / name) for name, part in self.mix.items()}
 
     def latents(self, conditions: ConditionSet) -> LatentSet:
         """The clips' latents.
@@ -95,7 +137,7 @@ class Run:
             ValueError: if there are none.
         """
         if not is_remote(self.latents_place):
-            return LatentSet.of_folder(self.latents_place, conditions)
+            return LatentSet.of_folders(list(self.latents_places().values()), conditions)
         remote, downloads = Remote(self.latents_place), self.config.data.stream.downloads
         index, share = self.indexed("latents"), self._share_bytes("latents")
         return LatentSet.streamed(index, remote, self._cache(), conditions, downloads, share)
@@ -131,7 +173,8 @@ class Run:
                     f"rows), whose share of {stream.cache_gb:g} GB is {share / 1e9:.3g}: raise it, lower "
                     f"data.stream.buffer_shards, or make smaller shards"
                 )
-        return make_order(windows, self.config.training.seed, phase.batch_size, stream)
+        weights = {name: part.weight for name, part in self.mix.items()} or None
+        return make_order(windows, self.config.training.seed, phase.batch_size, stream, weights)
 
     def _streamed_clips(self) -> StreamedClips:
         place, downloads = self.config.data.clips, self.config.data.stream.downloads
@@ -219,6 +262,8 @@ class Run:
         data: dict[str, Any] = {kind: f"a set with the index {i.digest}" for kind, i in self._indexes.items()}
         if data:  # what a sample's number stands for depends on these too
             data["stream"] = {"buffer_shards": self.config.data.stream.buffer_shards}
+        if self.mix:
+            data["mix"] = {name: part.weight for name, part in self.mix.items()}
         return flatten({"model": model, "training": training, **({"data": data} if data else {})})
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.data.convert.films import assert_aligned, mp4, steps, truncated, write
 from worldmodel.data.clips import ClipSet
+from worldmodel.data.convert.__main__ import main
 from worldmodel.data.convert.common import Options, has_text
 from worldmodel.data.convert.run import complaints, convert
 
@@ -38,6 +39,21 @@ def annotate(folder: Path, rows: list[tuple[str, int, int, str]]) -> None:
     writer = csv.writer(stream)
     writer.writerows([("Original video name", "Start frame index", "End frame index", "Prompt"), *rows])
     write(folder / "data_2003/annotation.csv", stream.getvalue().encode())
+
+
+def test_another_rate_is_another_name_for_the_same_frames(tmp_path: Path) -> None:
+    save(tmp_path / "in", metadata(steps(LENGTH - 1)))
+    convert("gf-minecraft", tmp_path / "in", tmp_path / "slow", Options(), progress=False)
+    assert main(["gf-minecraft", str(tmp_path / "in"), str(tmp_path / "fast"), "--fps", "20"]) == 0
+    (slow,), (fast,) = ClipSet(tmp_path / "slow"), ClipSet(tmp_path / "fast")
+    assert (slow.meta["fps"], fast.meta["fps"]) == (16, 20)
+    assert slow.frames.shape == fast.frames.shape and slow.conditions["keyboard"] == fast.conditions["keyboard"]
+    np.testing.assert_array_equal(slow.conditions["camera"], fast.conditions["camera"])
+    assert np.abs(slow.frames.astype(int) - fast.frames).mean() < 1.0
+    assert "fps" not in json.loads((tmp_path / "slow" / "conversion.json").read_text())["options"]
+    for wrong in (["gf-minecraft", "--fps", "0"], ["minerl-export", "--fps", "20"]):
+        with pytest.raises(SystemExit):
+            main([wrong[0], str(tmp_path / "in"), str(tmp_path / "no"), *wrong[1:]])
 
 
 @pytest.mark.parametrize("extra", [0, 1])

@@ -29,6 +29,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the shards")
     parser.add_argument("--frames", type=int, default=256, help="frames a clip; longer recordings are cut")
     parser.add_argument("--size", type=_size, default=None, help="H or HxW in pixels; the source's by default")
+    parser.add_argument(
+        "--fps", type=float, default=None, help="rate to give the clips, frame for frame; the source's by default"
+    )
     parser.add_argument("--gui", choices=["draw", "cut"], default="draw", help="vpt: frames with an open menu")
     parser.add_argument("--recordings-per-shard", type=int, default=8, help="recordings in a tar file")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
@@ -39,6 +42,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--frames must be at least {MIN_FRAMES}, got {arguments.frames}")
     if arguments.recordings_per_shard < 1 or arguments.workers < 1:
         parser.error("--recordings-per-shard and --workers must be at least 1")
+    if arguments.fps is not None and not 1 <= arguments.fps <= 240:
+        parser.error(f"--fps must be 1 to 240 frames a second, got {arguments.fps:g}")
+    if arguments.fps is not None and arguments.format == "minerl-export":
+        parser.error("--fps is for converting, minerl-export writes clips of 20 Hz as they are")
     if arguments.gui != "draw" and arguments.format != "vpt":
         parser.error(f"--gui is for vpt, {arguments.format} does not say where menus are open")
     return arguments
@@ -52,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
             count = export(arguments.source, arguments.out, arguments.environment, arguments.size, arguments.workers)
             print(f"{arguments.out / arguments.environment}: {count} recordings")
             return 0
-        options = Options(arguments.frames, arguments.size, arguments.gui)
+        options = Options(arguments.frames, arguments.size, arguments.gui, arguments.fps)
         shards = arguments.recordings_per_shard
         report = convert(arguments.format, arguments.source, arguments.out, options, shards, arguments.workers)
     except ValueError as error:

@@ -49,11 +49,13 @@ class Options:
         frames: T of a clip; a recording's last clip may be shorter, down to MIN_FRAMES.
         size: H, W of the clips; the source's when None.
         gui: what becomes of frames with an open menu, "draw" (with the cursor) or "cut".
+        fps: frames a second that the clips are said to have; the source's when None. No frame is added or left out.
     """
 
     frames: int = 256
     size: tuple[int, int] | None = None
     gui: str = "draw"
+    fps: float | None = None
 
 
 @dataclass
@@ -156,7 +158,7 @@ def make_clips(track: Track, key: str, options: Options, cuts: list[Skip]) -> It
     """
     video = Video(track.video)
     spans = [span for segment in track.segments for span in split(*segment, options.frames)]
-    fps = video.fps or track.fps
+    fps = options.fps or video.fps or track.fps
     track.notes["frames left out"] += _uncovered(spans, video.num_frames - track.first)
     frames: dict[int, list[np.ndarray]] = {start: [] for start, _ in spans}
     stops = dict(spans)

@@ -76,7 +76,10 @@ def convert(
     found = FORMATS[format]().find(Path(source))
     digest = hashlib.sha256("\n".join(recording.name for recording in found).encode()).hexdigest()[:16]
     conversion = Conversion(format, len(found), digest, options, recordings_per_shard)
-    with claimed(out, "conversion", "converting", asdict(conversion)):
+    facts = asdict(conversion)
+    if options.fps is None:  # as in the facts of conversions from before there was a choice
+        del facts["options"]["fps"]
+    with claimed(out, "conversion", "converting", facts):
         starts = range(0, len(found), recordings_per_shard)
         batches = [found[start : start + recordings_per_shard] for start in starts]
         missing = [shard for shard in range(len(batches)) if not _is_done(out, shard)]
