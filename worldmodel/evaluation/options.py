@@ -18,7 +18,7 @@ def suited(conditions: Sequence[str]) -> tuple[str, ...]:
 
     A world that has some conditions of a kind is of that kind; what it lacks, its figures say.
     """
-    chosen = ANY
+    chosen: tuple[str, ...] = ANY
     if {"keyboard", "camera"} & set(conditions):
         chosen += PLAYED
     if {"audio", "pose"} & set(conditions):

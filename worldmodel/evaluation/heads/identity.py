@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from worldmodel.evaluation.figure import Task
 from worldmodel.evaluation.heads import plots
-from worldmodel.evaluation.heads.network import HeadReader, Reading, cut_out, shrink
+from worldmodel.evaluation.heads.network import HeadReader, Reading, cut_out, face_frame, shrink
 from worldmodel.evaluation.heads.reader import get_reader
 from worldmodel.evaluation.heads.streams import as_told, spread
 from worldmodel.evaluation.heldout import Place
@@ -104,7 +104,7 @@ def _colours(frames: NDArray[np.uint8], reading: Reading) -> NDArray[np.float32]
     parts, at = [], 0
     points = torch.from_numpy(reading.key_points / np.array((1.0, frames.shape[1] / frames.shape[2]), np.float32))
     for x in shrink(frames):
-        parts.append(F.adaptive_avg_pool2d(cut_out(x, points[at : at + len(x)]), COLOURS))
+        parts.append(F.adaptive_avg_pool2d(cut_out(x, face_frame(points[at : at + len(x)])), COLOURS))
         at += len(x)
     colours: NDArray[np.float32] = torch.cat(parts).numpy()
     return colours

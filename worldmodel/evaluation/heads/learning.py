@@ -78,11 +78,12 @@ def train_reader(
             x = _disturb(torch.cat(list(shrink(lessons.frames[picked]))))
             near = points[picked] + JITTER * torch.randn(len(picked), 1, 2)  # the whole face, and each joint a little
             near = near + 0.5 * JITTER * torch.randn_like(near)
-            found, opened, felt, told = model(x, near)
+            found, placed, opened, felt, told = model(x, near)
             inside = ((points[picked] > -0.1) & (points[picked] < 1.1)).all(-1, keepdim=True)
+            away, further = (F.smooth_l1_loss(x, points[picked], reduction="none", beta=0.02) for x in (found, placed))
             alike = SHARPNESS * told @ F.normalize(persons, dim=1).T
             loss = (
-                20 * (F.smooth_l1_loss(found, points[picked], reduction="none", beta=0.02) * inside).mean()
+                20 * ((away + further) * inside).mean()
                 + 10 * F.smooth_l1_loss(opened, aperture[picked], beta=0.1)
                 + 0.3 * F.cross_entropy(felt, mood[picked], label_smoothing=0.05)
                 + 0.1 * F.cross_entropy(alike, who[picked])

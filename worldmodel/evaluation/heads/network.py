@@ -1,7 +1,7 @@
 """The reader of faces: where the joints are, how far the mouth is open, which mood is shown, and who it is.
 
 One network finds the joints in the whole picture, another looks at the face, cut out upright by these joints, so that
-a turned head reads like one that looks straight ahead.
+a turned head reads like one that looks straight ahead. It also says more exactly where the joints of the head are.
 
 Shapes: N pictures, H W pixels, K joints, M moods, E numbers that tell who it is, S side of a cut-out face.
 """
@@ -25,6 +25,7 @@ SIDE = 128  # pixels of a side, as pictures are looked at
 MARGIN = 16  # pixels around them, so that joints just outside can be placed
 CELLS = (SIDE + 2 * MARGIN) // 8  # along a side of the maps that place the joints
 FACE = 64  # S
+NUM_HEAD = 7  # joints of the head come first there; the others are neck and shoulders
 REACH = 1.55  # half a side of the cut-out, in distances from eyes to mouth
 EYES, MOUTH = (2, 3), (5, 6)  # left and right, in the order of conditions.pose.JOINTS
 WHO = 48  # E
@@ -75,6 +76,7 @@ class HeadReader(nn.Module):
         seen = 96 * (FACE // 16) ** 2
         self.mouth = nn.Sequential(nn.Linear(seen, 96), nn.GELU(), nn.Linear(96, 1))
         self.mood = nn.Sequential(nn.Dropout(0.2), nn.Linear(seen, 96), nn.GELU(), nn.Linear(96, num_moods))
+        self.points = nn.Sequential(nn.Linear(seen, 96), nn.GELU(), nn.Linear(96, 2 * NUM_HEAD))
         self.who = nn.Linear(seen + 96 * 25, WHO)
 
     def place(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,7 +93,7 @@ class HeadReader(nn.Module):
         points = torch.stack([weights.sum(2) @ centres, weights.sum(3) @ centres], dim=-1)
         return points, F.adaptive_avg_pool2d(seen[3], 5).flatten(1)
 
-    def forward(self, x: Tensor, points: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, points: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Reads pictures.
 
         Args:
@@ -99,12 +101,16 @@ class HeadReader(nn.Module):
             points: [N, K, 2] where the joints are, to cut out the face by; by default where they are found.
 
         Returns:
-            Joints [N, K, 2], aperture [N], mood logits [N, M] and who [N, E] of length 1.
+            Joints [N, K, 2] as found at first, the same more exactly, aperture [N], mood logits [N, M] and who [N, E]
+            of length 1.
         """
         found, around = self.place(x)
-        face = self.look(cut_out(x, found.detach() if points is None else points))
+        frame = face_frame(found.detach() if points is None else points)
+        face = self.look(cut_out(x, frame))
+        inner = F.pad(self.points(face).unflatten(1, (NUM_HEAD, 2)), (0, 1), value=1.0)  # [N, NUM_HEAD, 3]
+        placed = torch.cat([inner @ frame.mT, found[:, NUM_HEAD:]], dim=1)
         who = F.normalize(self.who(torch.cat([face, around], dim=1)), dim=1)
-        return found, self.mouth(face)[:, 0], self.mood(face), who
+        return found, placed, self.mouth(face)[:, 0], self.mood(face), who
 
     @torch.inference_mode()
     def read(self, frames: NDArray[np.uint8]) -> Reading:
@@ -112,7 +118,7 @@ class HeadReader(nn.Module):
         parts = []
         stretch = np.array((1.0, frames.shape[1] / frames.shape[2]), np.float32)  # widths, of y too
         for x in shrink(frames):
-            points, aperture, mood, who = (y.numpy() for y in self(x))
+            _, points, aperture, mood, who = (y.numpy() for y in self(x))
             parts.append(Reading(aperture.clip(0, 1), points * stretch, _softmax(mood), who))
         return Reading.join(parts)
 
@@ -147,15 +153,14 @@ def shrink(frames: NDArray[np.uint8]) -> Iterator[Tensor]:
         yield x
 
 
-def cut_out(x: Tensor, points: Tensor) -> Tensor:
-    """Cuts out faces, upright and equally large.
+def face_frame(points: Tensor) -> Tensor:
+    """Where faces are, upright and equally large.
 
     Args:
-        x: [N, 3, SIDE, SIDE].
         points: [N, K, 2] joints in widths.
 
     Returns:
-        [N, 3, S, S], the eyes above the mouth.
+        [N, 2, 3] right, down and middle: it takes (u, v, 1), of a cut-out whose sides are at -1 and 1, to widths.
     """
     eyes, mouth = points[:, EYES].mean(1), points[:, MOUTH].mean(1)
     down = mouth - eyes  # [N, 2], from the eyes to the mouth
@@ -165,7 +170,12 @@ def cut_out(x: Tensor, points: Tensor) -> Tensor:
     down = down / down.norm(dim=1, keepdim=True).clamp(min=1e-4) * size * REACH
     right = torch.stack([down[:, 1], -down[:, 0]], dim=1)
     centre = eyes + 0.6 * (mouth - eyes)
-    affine = torch.stack([2 * right, 2 * down, 2 * centre - 1], dim=2)  # [N, 2, 3], grid_sample's -1 to 1
+    return torch.stack([right, down, centre], dim=2)
+
+
+def cut_out(x: Tensor, frame: Tensor) -> Tensor:
+    """Cuts faces out of pictures [N, 3, SIDE, SIDE] by `face_frame`: [N, 3, S, S], the eyes above the mouth."""
+    affine = 2 * frame - F.pad(torch.ones(2, 1, device=x.device), (2, 0))  # grid_sample counts from -1 to 1
     grid = F.affine_grid(affine, [len(x), 3, FACE, FACE], align_corners=False)
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 

@@ -79,7 +79,7 @@ class Truth:
     @property
     def inside(self) -> NDArray[np.bool_]:
         """[T, K] joints that are in the picture."""
-        return ((self.key_points > 0) & (self.key_points < 1)).all(-1)
+        return np.asarray(((self.key_points > 0) & (self.key_points < 1)).all(-1), bool)
 
 
 def truth_of(task: Task, clip: int) -> Truth:
