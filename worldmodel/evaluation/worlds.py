@@ -100,13 +100,16 @@ class RenderedWorlds:
         picture, info = env.reset(seed=seed)
         return _follow(env, np.asarray(picture), info, script)
 
-    def perform(self, meta: dict[str, Any], seed: int, frames: int) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    def perform(
+        self, meta: dict[str, Any], seed: int, frames: int, told: Sequence[Action] = ()
+    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         """Lets a world that brings its own player (`env.explorer`) be played by it, as while clips are recorded.
 
         Args:
             meta: of a clip of such a world.
             seed: of the world and the player.
             frames: T, how many to play.
+            told: what it is told in place of the player's own conditions, T - 1 actions, or none.
 
         Returns:
             Frames [T, H, W, 3] uint8, and the T infos by name, each with their numbers as an array [T, ...].
@@ -125,7 +128,8 @@ class RenderedWorlds:
         picture, info = env.reset(seed=seed, options=getattr(player, "reset_options", None))
         pictures, infos = [np.array(picture)], [info]
         while len(pictures) < frames:
-            picture, _, _, _, info = env.step(player.act(picture, info))
+            action = {**player.act(picture, info), **(told[len(pictures) - 1] if told else {})}
+            picture, _, _, _, info = env.step(action)
             pictures.append(np.array(picture))
             infos.append(info)
         columns = {name: np.asarray([each[name] for each in infos]) for name in info if _is_number(info[name])}

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from worldmodel.evaluation.heads.network import WHO, HeadReader, shrink
 from worldmodel.evaluation.rollout import Report
 
+UNSURE = -1
 JITTER = 0.012  # widths that the joints are moved by, which a face is cut out by: they will not be found exactly
 SHARPNESS = 12.0  # of the choice between persons
 NOISE = 0.03  # of the brightness, of a part of the pictures
@@ -30,7 +31,7 @@ class Lessons:
         frames: [N, H, W, 3] uint8.
         aperture: [N] 0 to 1.
         key_points: [N, K, 2] in picture widths.
-        mood: [N] int64.
+        mood: [N] int64, UNSURE where the face does not show it yet.
         who: [N] int64, the number of the person.
     """
 
@@ -68,7 +69,7 @@ def train_reader(
     aperture, mood, who = (torch.from_numpy(x) for x in (lessons.aperture, lessons.mood, lessons.who))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = HeadReader(points.shape[1], num_moods)
+        model = HeadReader(points.shape[1], num_moods).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         persons = nn.Parameter(torch.randn(int(who.max()) + 1, WHO))
         optimizer = torch.optim.AdamW([*model.parameters(), persons], weight_decay=0.02)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=steps)
@@ -85,8 +86,8 @@ def train_reader(
             loss = (
                 20 * ((away + further) * inside).mean()
                 + 10 * F.smooth_l1_loss(opened, aperture[picked], beta=0.1)
-                + 0.3 * F.cross_entropy(felt, mood[picked], label_smoothing=0.05)
-                + 0.1 * F.cross_entropy(alike, who[picked])
+                + 0.3 * F.cross_entropy(felt, mood[picked], ignore_index=UNSURE, label_smoothing=0.05)
+                + 0.2 * F.cross_entropy(alike, who[picked])
             )
             optimizer.zero_grad()
             loss.backward()
@@ -94,7 +95,7 @@ def train_reader(
             schedule.step()
             if (step + 1) % 100 == 0:
                 report(f"reader: step {step + 1}/{steps}, loss {float(loss.detach()):.3f}")
-    return model.eval()
+    return model.to(memory_format=torch.contiguous_format).eval()
 
 
 def _disturb(x: Tensor) -> Tensor:

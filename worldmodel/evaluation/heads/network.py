@@ -69,9 +69,10 @@ class HeadReader(nn.Module):
         super().__init__()
         self.num_joints, self.num_moods = num_joints, num_moods
         self.down = nn.ModuleList([_conv(3, 24), _conv(24, 48), _conv(48, 64), _conv(64, 96)])
-        self.up = nn.ModuleList([nn.Conv2d(96, 64, 1), nn.Conv2d(64, 48, 1)])
-        self.merge = nn.ModuleList([_conv(64, 64, 1), _conv(48, 48, 1)])
-        self.maps = nn.Conv2d(48, num_joints, 1)
+        self.across = nn.ModuleList([nn.Conv2d(64, 48, 1), nn.Conv2d(48, 32, 1)])
+        self.up = nn.ModuleList([nn.Conv2d(96, 48, 1), nn.Conv2d(48, 32, 1)])
+        self.merge = nn.ModuleList([_conv(48, 48, 1), _conv(32, 32, 1)])
+        self.maps = nn.Conv2d(32, num_joints, 1)
         self.look = nn.Sequential(_conv(3, 24), _conv(24, 48), _conv(48, 96), _conv(96, 96), nn.Flatten())
         seen = 96 * (FACE // 16) ** 2
         self.mouth = nn.Sequential(nn.Linear(seen, 96), nn.GELU(), nn.Linear(96, 1))
@@ -86,8 +87,8 @@ class HeadReader(nn.Module):
         for layer in self.down:
             x = layer(x)
             seen.append(x)  # 40, 20, 10 and 5 cells a side
-        for up, merge, other in zip(self.up, self.merge, (seen[2], seen[1]), strict=True):
-            x = merge(F.interpolate(up(x), scale_factor=2, mode="nearest") + other)
+        for up, across, merge, other in zip(self.up, self.across, self.merge, (seen[2], seen[1]), strict=True):
+            x = merge(F.interpolate(up(x), scale_factor=2, mode="nearest") + across(other))
         weights = self.maps(x).flatten(2).softmax(-1).unflatten(-1, (CELLS, CELLS))  # [N, K, CELLS, CELLS]
         centres = ((torch.arange(CELLS, device=x.device) + 0.5) * 8 - MARGIN) / SIDE
         points = torch.stack([weights.sum(2) @ centres, weights.sum(3) @ centres], dim=-1)

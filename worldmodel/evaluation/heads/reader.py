@@ -15,16 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodel.evaluation.figure import Task
-from worldmodel.evaluation.heads.learning import Lessons, train_reader
+from worldmodel.evaluation.heads.learning import UNSURE, Lessons, train_reader
 from worldmodel.evaluation.heads.network import HeadReader, Reading
 from worldmodel.evaluation.heads.truth import Truth, truth_of
 from worldmodel.evaluation.options import Unavailable
-from worldmodel.evaluation.reconstruction import reconstruct
+from worldmodel.evaluation.reconstruction import through_autoencoder
+from worldmodel.evaluation.scripts import Action
 from worldmodel.evaluation.worlds import RenderedWorlds
 
 READER = "head_reader.safetensors"
 NEW_SEEDS = 5_000_000  # beyond the clips' own
 EVERY = 2  # frames of a lesson: neighbours tell nearly the same
+HOLD, SETTLE = 12, 6  # frames for which a mood is told in a lesson, and after which it shows
 EXAMINED = 60  # frames of a clip
 
 
@@ -83,14 +85,17 @@ def examine(readings: list[Reading], truths: list[Truth]) -> dict[str, Any]:
 
     Returns:
         aperture_r: mean over the clips whose mouth moves of Pearson's r; aperture_error: mean absolute; pose_error:
-        mean distance of a joint from where it is, in picture widths; mood_accuracy: of single frames, or None; who_same
-        and who_other: mean likeness (cosine) of a person's frames, and of different persons'; num_frames, num_clips.
+        mean distance of a joint from where it is, in picture widths; mood_accuracy: of single frames, once settled;
+        who_same and who_other: mean likeness (cosine) of a person's frames, and of different persons'; num_frames,
+        num_clips.
     """
     moving = [(r.aperture, t.aperture) for r, t in zip(readings, truths, strict=True) if t.aperture.std() > 0.05]
     distance = np.concatenate(
         [np.linalg.norm(r.key_points - t.key_points, axis=-1)[t.inside] for r, t in zip(readings, truths, strict=True)]
     )
-    right = np.concatenate([r.mood.argmax(1) == t.mood for r, t in zip(readings, truths, strict=True)])
+    right = np.concatenate(
+        [(r.mood.argmax(1) == t.mood)[settled(t.mood, SETTLE)] for r, t in zip(readings, truths, strict=True)]
+    )
     middles = np.stack([_direction(r.who.mean(0)) for r in readings])
     same = [float(r.who[step] @ r.who[0]) for r in readings for step in range(1, len(r.who))]
     likeness = middles @ middles.T
@@ -107,6 +112,15 @@ def examine(readings: list[Reading], truths: list[Truth]) -> dict[str, Any]:
         "num_frames": int(sum(len(t) for t in truths)),
         "num_clips": len(truths),
     }
+
+
+def settled(mood: NDArray[np.int64], frames: int) -> NDArray[np.bool_]:
+    """[T] whether a mood [T] has been the same for some frames; a clip's first frame shows its own at once."""
+    edges = np.flatnonzero(np.diff(mood)) + 1
+    result = np.ones(len(mood), bool)
+    for edge in edges:
+        result[edge : edge + frames] = False
+    return result
 
 
 def _direction(x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -127,12 +141,6 @@ def _examine_all(task: Task, network: HeadReader, clips: list[int]) -> dict[str,
     return {"rendered": examine(rendered, truths), "decoded": examine(decoded, truths)}
 
 
-def through_autoencoder(task: Task, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A clip as the checkpoint's autoencoder gives it back, in stretches that bound memory."""
-    run = task.options.reconstruction_run
-    return np.concatenate([reconstruct(task, frames[first : first + run]) for first in range(0, len(frames), run)])
-
-
 def _lessons(task: Task, everything: list[int]) -> tuple[Lessons, list[int], str]:
     """Pictures to learn from, the clips that show none of their persons, and where the pictures are from."""
     try:
@@ -150,17 +158,30 @@ def _lessons(task: Task, everything: list[int]) -> tuple[Lessons, list[int], str
 
 
 def _rendered_lessons(task: Task) -> Lessons:
-    """Heads of seeds beyond the clips', each played for a while by the world's own player."""
+    """Heads of seeds beyond the clips', each played for a while by the world's own player, in one mood after another.
+
+    The captions are those of the clips.
+    """
+    rng = task.rng("head lessons")
+    captions = sorted({a["text"] for clip in range(len(task.held_out)) for a in _captions(task, clip)})
     seeds = [int(task.held_out.meta(clip).get("seed", 0)) for clip in range(len(task.held_out))]
     parts = []
     with RenderedWorlds(task) as worlds:
         for who in range(task.options.head_lessons):
             meta = task.held_out.meta(who % len(seeds))
-            frames, info = worlds.perform(meta, max(seeds) + NEW_SEEDS + who, task.options.head_lesson_frames)
+            length = task.options.head_lesson_frames
+            told: list[Action] = []
+            for _ in range(0, length - 1 if captions else 0, HOLD):
+                told += [{"text": captions[rng.integers(len(captions))]}] * HOLD
+            frames, info = worlds.perform(meta, max(seeds) + NEW_SEEDS + who, length, told)
             parts.append(_lesson(task, frames, Truth.of(info), who))
             if (who + 1) % 40 == 0:
                 task.report(f"reader: lessons from {who + 1}/{task.options.head_lessons} rendered heads")
     return Lessons.join(parts)
+
+
+def _captions(task: Task, clip: int) -> list[Action]:
+    return [action for action in task.held_out.actions_of(clip) if action.get("text")]
 
 
 def _lesson(task: Task, frames: NDArray[np.uint8], truth: Truth, who: int) -> Lessons:
@@ -170,10 +191,11 @@ def _lesson(task: Task, frames: NDArray[np.uint8], truth: Truth, who: int) -> Le
     """
     if who % 2:
         frames = through_autoencoder(task, frames)
+    mood = np.where(settled(truth.mood, SETTLE), truth.mood, UNSURE)
     return Lessons(
         frames[::EVERY],
         truth.aperture[::EVERY],
         truth.key_points[::EVERY],
-        truth.mood[::EVERY],
+        mood[::EVERY],
         np.full(len(frames[::EVERY]), who, np.int64),
     )
