@@ -45,7 +45,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoints") / "head"
-    WorldModel(toyhead.head_config(SIZE)).save_pretrained(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        WorldModel(toyhead.head_config(SIZE)).save_pretrained(folder)
     return folder
 
 

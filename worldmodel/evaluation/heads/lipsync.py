@@ -17,15 +17,13 @@ from numpy.typing import NDArray
 
 from worldmodel.evaluation.figure import Task
 from worldmodel.evaluation.heads import plots
+from worldmodel.evaluation.heads.curves import LAGS, correlation, lagged
 from worldmodel.evaluation.heads.network import Reading
 from worldmodel.evaluation.heads.streams import Told, as_told, perform, spread
 from worldmodel.evaluation.heads.truth import CLOSED, OPEN, Truth, language, talks
 from worldmodel.evaluation.options import Unavailable
 from worldmodel.evaluation.scripts import Action
 from worldmodel.evaluation.sheets import contact_sheet
-
-LAGS = range(-15, 16)  # frames
-FLAT = 1e-3  # standard deviation below which a mouth does not move
 
 
 def measure(task: Task) -> dict[str, Any]:
@@ -59,23 +57,6 @@ def measure(task: Task) -> dict[str, Any]:
     figures["reader"] = {"source": performance.reader.source, **performance.reader.accuracy}
     _draw(task, figures, told)
     return figures
-
-
-def correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Pearson's r of two curves; 0 if one does not move."""
-    if min(len(a), len(b)) < 3 or min(a.std(), b.std()) < FLAT:
-        return 0.0
-    return float(np.corrcoef(a, b)[0, 1])
-
-
-def lagged(generated: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Pearson's r at every lag of LAGS, [L]; a lag above 0 is a mouth that comes too late."""
-    length = len(truth)
-    values = []
-    for lag in LAGS:
-        start, stop = max(0, -lag), length - max(0, lag)
-        values.append(correlation(generated[start + lag : stop + lag], truth[start:stop]) if stop > start else 0.0)
-    return np.array(values)
 
 
 def compare(generated: Sequence[NDArray[np.floating]], truth: Sequence[NDArray[np.floating]]) -> dict[str, Any]:

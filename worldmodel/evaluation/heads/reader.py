@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodel.evaluation.figure import Task
+from worldmodel.evaluation.heads.curves import correlation
 from worldmodel.evaluation.heads.learning import UNSURE, Lessons, train_reader
 from worldmodel.evaluation.heads.network import HeadReader, Reading
 from worldmodel.evaluation.heads.truth import Truth, truth_of
@@ -101,7 +102,7 @@ def examine(readings: list[Reading], truths: list[Truth]) -> dict[str, Any]:
     likeness = middles @ middles.T
     other = likeness[np.triu_indices(len(middles), 1)]
     return {
-        "aperture_r": float(np.mean([np.corrcoef(a, b)[0, 1] for a, b in moving])) if moving else None,
+        "aperture_r": float(np.mean([correlation(a, b) for a, b in moving])) if moving else None,
         "aperture_error": float(
             np.concatenate([abs(r.aperture - t.aperture) for r, t in zip(readings, truths, strict=True)]).mean()
         ),
