@@ -181,7 +181,7 @@ def test_an_identity_that_fades(task: Task, monkeypatch: pytest.MonkeyPatch) -> 
     options = dataclasses.replace(task.options, head_streams=2, head_marks=(10.0, 240.0))
     figures = identity.measure(dataclasses.replace(task, options=options))
     assert figures["ratio"] > 1.2 and figures["slope_who"] > 0.05 and figures["slope_colour"] > 0
-    assert reached("identity", figures) == {"unlikeness to the first picture at 4 minutes": False}
+    assert reached("identity", figures) == {"unlikeness to the person at 4 minutes": False}
 
 
 def test_where_a_clip_begins_again_the_head_need_not_jump() -> None:

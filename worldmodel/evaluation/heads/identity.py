@@ -1,10 +1,10 @@
 """Identity: is it still the same person after minutes, and does nothing flicker?
 
-Long streams follow their clip's conditions over and over. The reader says how unlike the person is to the first
-picture, and the face's colours are compared with it, cut out upright so that its pose does not matter. Beside it stand
-the recorded clips against *their* first pictures, and against those of other persons.
+Long streams follow their clip's conditions over and over. Every five seconds, what the reader sees of the person, and
+the colours of the face, cut out upright so that its pose does not matter, are averaged and compared with those of the
+person's recorded clip. Beside it stand recorded clips, compared with other parts of themselves and with other persons.
 
-Shapes: B streams, T frames, E numbers that tell who it is, H W pixels.
+Shapes: B streams, T frames, L looks, E numbers that tell who it is, A numbers of an appearance, H W pixels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from worldmodel.evaluation.figure import Task
 from worldmodel.evaluation.heads import plots
-from worldmodel.evaluation.heads.network import HeadReader, Reading, cut_out, face_frame, shrink
+from worldmodel.evaluation.heads.network import PART, HeadReader, Reading, cut_out, face_frame, shrink
 from worldmodel.evaluation.heads.reader import get_reader
 from worldmodel.evaluation.heads.streams import as_told, spread
 from worldmodel.evaluation.heldout import Place
@@ -29,48 +29,55 @@ from worldmodel.evaluation.scripts import Action
 from worldmodel.evaluation.sheets import contact_sheet
 
 EVERY = 5  # frames of a stream looked at
-WINDOW_S = 5.0  # of the means, up to each mark
+WINDOW_S = 5.0  # of the means
 SEAM = 12  # frames without pose where a clip begins again, so that the head need not jump
 COLOURS = 8  # blocks along a side of a face whose colours are compared
+NUM_COLOURS = 3 * COLOURS**2
 
 
 def measure(task: Task) -> dict[str, Any]:
-    """Generates long streams and compares them with their first pictures.
+    """Generates long streams and compares them with their persons.
 
     Returns:
-        marks: {seconds: {"who": mean unlikeness (1 - cosine), "colour": mean difference in % of full scale}} of the
-        seconds up to each mark; slope_who, slope_colour: per minute, of a straight line; seconds, who, colour: the
-        windows' means over all streams; rendered, others: the same two of recorded clips against their own and others'
-        first pictures; ratio: of the 4 minutes' "who" to that at 10 s; flicker: {"generated", "rendered"}: mean change
-        from frame to frame where the recorded clips are still, in levels of 255; num_streams, num_frames.
+        marks: {seconds: {"who": unlikeness of the person (1 - cosine), "colour": mean difference of the face's colours
+        in % of full scale}} of the five seconds up to each mark, means over the streams; seconds, who, colour: the same
+        of every five seconds; slope_who, slope_colour: of straight lines through these, per minute; rendered, others:
+        the same two of recorded clips against other parts of themselves and against other persons; ratio: of "who" at
+        4 minutes to that at 10 s; flicker: {"generated", "rendered"}: mean change from frame to frame where the
+        recorded clips are still, in levels of 255; num_streams, num_frames.
 
     Raises:
-        Unavailable: if there is no such head, or the clips are of heads no reader can be had for.
+        Unavailable: if there is no such head, or the streams are shorter than a look.
     """
     task.needs_head("audio")
     performance = as_told(task)
     reader, fps = performance.reader.network, task.world.config.frame.fps
-    marks = [mark for mark in task.options.head_marks if mark > 0]
+    size = max(1, round(WINDOW_S * fps / EVERY))
+    marks = task.options.head_marks
     clips = spread(performance.reader.clips, task.options.head_streams)
     length = round(max(marks) * fps)
+    if length < EVERY:
+        raise Unavailable(
+            f"a stream of {length} frames is too short to tell who it is: {EVERY} are looked at, at least"
+        )
     scripts = [looped(task.held_out.actions_of(clip), length) for clip in clips]
-    firsts = [task.held_out.frames(Place(clip, 0, 1)) for clip in clips]
-    values = _stream(task, reader, clips, firsts, scripts, [round(mark * fps) for mark in marks])
-    seconds = (np.arange(values.shape[1]) + 1) * EVERY / fps  # values: [B, looks, 2]
+    looks = _stream(task, reader, clips, scripts, [round(mark * fps) for mark in marks])  # [B, L, A]
+    persons = [_recorded(task, reader, clip).mean(0) for clip in clips]
     figures: dict[str, Any] = {"marks": {}, "num_streams": len(clips), "num_frames": length}
     for mark in marks:
-        near = (seconds > mark - WINDOW_S) & (seconds <= mark)
-        who, colour = values[:, near].mean((0, 1))
+        stop = max(1, int(mark * fps) // EVERY)
+        near = looks[:, max(0, stop - size) : stop]
+        who, colour = np.mean([unlike(*pair) for pair in zip(near, persons, strict=True)], axis=0)
         figures["marks"][f"{mark:g}"] = {"who": float(who), "colour": float(colour)}
-    for index, name in enumerate(("who", "colour")):
-        windows = _windows(values[..., index].mean(0), round(WINDOW_S * fps / EVERY))
-        figures[name] = windows.round(5).tolist()
-        middles = (np.arange(len(windows)) + 0.5) * WINDOW_S
-        figures[f"slope_{name}"] = float(np.polyfit(middles / 60, windows, 1)[0]) if len(windows) > 1 else None
-    figures["seconds"] = [(index + 0.5) * WINDOW_S for index in range(len(figures["who"]))]
+    curve = np.mean([windows(*pair, size) for pair in zip(looks, persons, strict=True)], axis=0)
+    figures["seconds"] = [(index + 0.5) * WINDOW_S for index in range(len(curve))]
+    for name, values in zip(("who", "colour"), curve.T, strict=True):
+        figures[name] = values.round(5).tolist()
+        minutes = np.array(figures["seconds"]) / 60
+        figures[f"slope_{name}"] = float(np.polyfit(minutes, values, 1)[0]) if len(values) > 1 else None
     early, late = figures["marks"].get("10"), figures["marks"].get("240")
     figures["ratio"] = late["who"] / max(early["who"], 1e-6) if early and late else None
-    figures |= _recorded(task, reader)
+    figures |= _baselines(task, reader, size)
     still = [each.flicker for each in performance.told if each.flicker is not None]
     figures["flicker"] = (
         dict(zip(("generated", "rendered"), np.mean(still, axis=0).tolist(), strict=True)) if still else None
@@ -90,39 +97,47 @@ def looped(actions: Sequence[Action], length: int) -> list[Action]:
     return script
 
 
-def unlike(reader: HeadReader, frames: NDArray[np.uint8], first: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """How unlike frames [T, H, W, 3] are to a person's picture [1, H, W, 3]: [T, 2], as `measure`'s who and colour."""
-    here, there = reader.read(frames), reader.read(first)
-    who = 1.0 - here.who @ there.who[0]
-    colour = abs(_colours(frames, here) - _colours(first, there)).mean((1, 2, 3)) * 50.0  # of [-1, 1]
-    return np.stack([who, colour], axis=-1).astype(np.float64)
+def appearances(reader: HeadReader, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What frames [L, H, W, 3] uint8 look like: [L, A], E numbers of who it is and then the face's coarse colours."""
+    reading = reader.read(frames)
+    return np.concatenate([reading.who, _colours(frames, reading)], axis=1)
+
+
+def unlike(looks: NDArray[np.float32], person: NDArray[np.float32]) -> tuple[float, float]:
+    """How unlike looks [L, A] are on average to a person [A]: `measure`'s who and colour."""
+    here, split = looks.mean(0), len(person) - NUM_COLOURS
+    length = float(np.linalg.norm(here[:split]) * np.linalg.norm(person[:split]))
+    who = 1.0 - float(here[:split] @ person[:split]) / max(length, 1e-6)
+    return who, 50.0 * float(abs(here[split:] - person[split:]).mean())  # colours are -1 to 1
+
+
+def windows(looks: NDArray[np.float32], person: NDArray[np.float32], size: int) -> NDArray[np.float64]:
+    """`unlike` of every `size` looks, [windows, 2]; what is left at the end is left out, unless it is all there is."""
+    starts = range(0, max(1, len(looks) - size + 1), size)
+    return np.array([unlike(looks[start : start + size], person) for start in starts])
 
 
 @torch.inference_mode()
 def _colours(frames: NDArray[np.uint8], reading: Reading) -> NDArray[np.float32]:
-    """Coarse colours of the faces, [T, 3, COLOURS, COLOURS]."""
+    """Coarse colours of the faces, [L, NUM_COLOURS]."""
     parts, at = [], 0
     points = torch.from_numpy(reading.key_points / np.array((1.0, frames.shape[1] / frames.shape[2]), np.float32))
     for x in shrink(frames):
-        parts.append(F.adaptive_avg_pool2d(cut_out(x, face_frame(points[at : at + len(x)])), COLOURS))
+        face = cut_out(x, face_frame(points[at : at + len(x)]))
+        parts.append(F.adaptive_avg_pool2d(face, COLOURS).flatten(1))
         at += len(x)
     colours: NDArray[np.float32] = torch.cat(parts).numpy()
     return colours
 
 
 def _stream(
-    task: Task,
-    reader: HeadReader,
-    clips: Sequence[int],
-    firsts: Sequence[NDArray[np.uint8]],
-    scripts: Sequence[Sequence[Action]],
-    marks: Sequence[int],
-) -> NDArray[np.float64]:
-    """[B, looks, 2] of long streams; also draws the sheet."""
+    task: Task, reader: HeadReader, clips: Sequence[int], scripts: Sequence[Sequence[Action]], marks: Sequence[int]
+) -> NDArray[np.float32]:
+    """Looks [B, L, A] at long streams; also draws the sheet."""
     starts = [task.held_out.start(Place(clip, 0, 1), 1) for clip in clips]
     waiting: list[list[NDArray[np.uint8]]] = [[] for _ in clips]
-    values: list[list[NDArray[np.float64]]] = [[] for _ in clips]
-    pictures: list[list[NDArray[np.uint8]]] = [[first[0]] for first in firsts]
+    looks: list[list[NDArray[np.float32]]] = [[] for _ in clips]
+    pictures: list[list[NDArray[np.uint8]]] = [[start.picture] for start in starts]
     length = len(scripts[0])
     for frame, (frames, _) in enumerate(stream(task.world, starts, scripts, task.options.seed), start=1):
         for row in range(len(clips)):
@@ -130,8 +145,8 @@ def _stream(
                 waiting[row].append(frames[row])
             if frame in marks:
                 pictures[row].append(frames[row])
-            if waiting[row] and (len(waiting[row]) == 64 or frame == length):
-                values[row].append(unlike(reader, np.stack(waiting[row]), firsts[row]))
+            if waiting[row] and (len(waiting[row]) == PART or frame == length):
+                looks[row].append(appearances(reader, np.stack(waiting[row])))
                 waiting[row] = []
         if frame % 250 == 0:
             task.report(f"frame {frame}/{length} of {len(clips)} long streams")
@@ -140,31 +155,23 @@ def _stream(
         [(f"stream {row + 1}", shown) for row, shown in enumerate(pictures)],
         ["first picture", *(f"{mark / task.world.config.frame.fps:g} s" for mark in marks)],
     )
-    if not values[0]:
-        raise Unavailable(
-            f"a stream of {length} frames is too short to tell who it is: {EVERY} are looked at, at least"
-        )
-    return np.stack([np.concatenate(row) for row in values])
+    return np.stack([np.concatenate(row) for row in looks])
 
 
-def _windows(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Means of stretches of a curve; what is left at its end is left out, unless it is all there is."""
-    size = max(1, min(size, len(values)))
-    return values[: len(values) // size * size].reshape(-1, size).mean(1)
+def _recorded(task: Task, reader: HeadReader, clip: int) -> NDArray[np.float32]:
+    """Looks at a recorded clip, [L, A]."""
+    total = task.held_out.clips.num_frames(clip)
+    return appearances(reader, task.held_out.frames(Place(clip, 0, total))[::EVERY])
 
 
-def _recorded(task: Task, reader: HeadReader) -> dict[str, Any]:
-    """Recorded clips against their own first picture, and against another person's."""
-    clips = spread(get_reader(task).clips, task.options.head_examined)
-    firsts = [task.held_out.frames(Place(clip, 0, 1)) for clip in clips]
-    own, other = [], []
-    for index, clip in enumerate(clips):
-        total = task.held_out.clips.num_frames(clip)
-        frames = task.held_out.frames(Place(clip, 0, total))[EVERY :: EVERY * 2]
-        own.append(unlike(reader, frames, firsts[index]))
-        other.append(unlike(reader, frames, firsts[index - 1]))
+def _baselines(task: Task, reader: HeadReader, size: int) -> dict[str, Any]:
+    """The second half of recorded clips against the first, and against another person's."""
+    looks = [_recorded(task, reader, clip) for clip in spread(get_reader(task).clips, task.options.head_examined)]
+    persons = [each[: max(1, len(each) // 2)].mean(0) for each in looks]
     names = ("who", "colour")
-    found: dict[str, Any] = {"rendered": dict(zip(names, np.concatenate(own).mean(0).tolist(), strict=True))}
-    if len(clips) > 1:
-        found["others"] = dict(zip(names, np.concatenate(other).mean(0).tolist(), strict=True))
+    found: dict[str, Any] = {}
+    for source, shift in (("rendered", 0), ("others", 1)):
+        if len(looks) > shift:
+            values = [windows(each[len(each) // 2 :], persons[i - shift], size) for i, each in enumerate(looks)]
+            found[source] = dict(zip(names, np.concatenate(values).mean(0).tolist(), strict=True))
     return found

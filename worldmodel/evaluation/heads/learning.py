@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldmodel.evaluation.heads.network import WHO, HeadReader, shrink
+from worldmodel.evaluation.heads.network import MIRRORED, WHO, HeadReader, shrink
 from worldmodel.evaluation.rollout import Report
 
 UNSURE = -1
@@ -53,7 +53,7 @@ def train_reader(
     """Trains a reader.
 
     Args:
-        lessons: what to learn from, of many persons.
+        lessons: what to learn from, of many persons; half of it is seen in a mirror.
         num_moods: M.
         steps: optimiser steps.
         seed: of weights, order and noise.
@@ -77,16 +77,20 @@ def train_reader(
         for step in range(steps):
             picked = order[step * batch_size : (step + 1) * batch_size]
             x = _disturb(torch.cat(list(shrink(lessons.frames[picked]))))
-            near = points[picked] + JITTER * torch.randn(len(picked), 1, 2)  # the whole face, and each joint a little
+            right = points[picked].clone()
+            half = len(picked) // 2  # of every batch, as in a mirror
+            x[:half] = x[:half].flip(3)
+            right[:half] = (right[:half] * torch.tensor((-1.0, 1.0)) + torch.tensor((1.0, 0.0)))[:, MIRRORED]
+            near = right + JITTER * torch.randn(len(picked), 1, 2)  # the whole face, and each joint a little
             near = near + 0.5 * JITTER * torch.randn_like(near)
             found, placed, opened, felt, told = model(x, near)
-            inside = ((points[picked] > -0.1) & (points[picked] < 1.1)).all(-1, keepdim=True)
-            away, further = (F.smooth_l1_loss(x, points[picked], reduction="none", beta=0.02) for x in (found, placed))
+            inside = ((right > -0.1) & (right < 1.1)).all(-1, keepdim=True)
+            away, further = (F.smooth_l1_loss(y, right, reduction="none", beta=0.02) for y in (found, placed))
             alike = SHARPNESS * told @ F.normalize(persons, dim=1).T
             loss = (
                 20 * ((away + further) * inside).mean()
                 + 10 * F.smooth_l1_loss(opened, aperture[picked], beta=0.1)
-                + 0.3 * F.cross_entropy(felt, mood[picked], ignore_index=UNSURE, label_smoothing=0.05)
+                + 0.4 * F.cross_entropy(felt, mood[picked], ignore_index=UNSURE, label_smoothing=0.05)
                 + 0.2 * F.cross_entropy(alike, who[picked])
             )
             optimizer.zero_grad()

@@ -25,6 +25,7 @@ SIDE = 128  # pixels of a side, as pictures are looked at
 MARGIN = 16  # pixels around them, so that joints just outside can be placed
 CELLS = (SIDE + 2 * MARGIN) // 8  # along a side of the maps that place the joints
 FACE = 64  # S
+MIRRORED = (0, 1, 3, 2, 4, 6, 5, 7, 9, 8)  # the joints of a picture seen in a mirror, in that order
 NUM_HEAD = 7  # joints of the head come first there; the others are neck and shoulders
 REACH = 1.55  # half a side of the cut-out, in distances from eyes to mouth
 EYES, MOUTH = (2, 3), (5, 6)  # left and right, in the order of conditions.pose.JOINTS

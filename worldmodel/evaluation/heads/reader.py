@@ -27,7 +27,7 @@ from worldmodel.evaluation.worlds import RenderedWorlds
 READER = "head_reader.safetensors"
 NEW_SEEDS = 5_000_000  # beyond the clips' own
 EVERY = 2  # frames of a lesson: neighbours tell nearly the same
-HOLD, SETTLE = 12, 6  # frames for which a mood is told in a lesson, and after which it shows
+HOLD, SETTLE = 9, 5  # frames for which a mood is told in a lesson, and after which it shows
 EXAMINED = 60  # frames of a clip
 
 

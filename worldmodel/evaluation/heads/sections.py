@@ -120,7 +120,10 @@ def identity(figures: Mapping[str, Any], out: Path) -> str:
     slopes = [figures[f"slope_{name}"] for name in ("who", "colour")]
     if None not in slopes:
         rows.append(["slope per minute", f"{slopes[0]:+.4f}", f"{slopes[1]:+.2f} %"])
-    for source, label in (("rendered", "recorded clips, same person"), ("others", "recorded clips, another person")):
+    for source, label in (
+        ("rendered", "recorded clips, against another part of themselves"),
+        ("others", "recorded clips, against another person"),
+    ):
         if source in figures:
             rows.append([label, f"{figures[source]['who']:.4f}", f"{figures[source]['colour']:.2f} %"])
     flicker = figures["flicker"]
@@ -132,8 +135,8 @@ def identity(figures: Mapping[str, Any], out: Path) -> str:
     )
     return (
         f"<p>{figures['num_streams']} streams of {figures['num_frames']:,} frames follow their clip's conditions over "
-        "and over. How unlike the person is to the first picture is read by the network (1 − cosine); the colours are "
-        f"those of the face, cut out upright. {still}</p>"
+        "and over. Five seconds at a time, what the reader sees of the person (1 − cosine) and the colours of the "
+        f"face, cut out upright, are compared with the person's recorded clip. {still}</p>"
         + table(["", "person", "colours"], rows, numbers=True)
         + picture(out, "identity", "Means over five seconds and all streams.")
         + _sheet(out, "identity_sheet", "The streams themselves.")

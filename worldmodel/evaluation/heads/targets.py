@@ -82,7 +82,7 @@ def _turns(figures: Mapping[str, Any]) -> list[Target]:
 
 def _identity(figures: Mapping[str, Any]) -> list[Target]:
     ratio, wanted = figures["ratio"], f"≤ {IDENTITY:g} × that at 10 s"
-    what = "unlikeness to the first picture at 4 minutes"
+    what = "unlikeness to the person at 4 minutes"
     if ratio is None:
         return [Target("identity", what, "not measured", wanted, None)]
     return [Target("identity", what, f"{ratio:.2f} ×", wanted, ratio <= IDENTITY)]
