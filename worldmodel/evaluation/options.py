@@ -98,9 +98,9 @@ class Options:
     head_streams: int = 4
     head_marks: tuple[float, ...] = (10.0, 60.0, 240.0, 600.0)
     head_chunks: int = 1250
-    head_lessons: int = 240
+    head_lessons: int = 280
     head_lesson_frames: int = 36
-    head_reader_steps: int = 600
+    head_reader_steps: int = 700
     head_examined: int = 24
 
     def to_dict(self) -> dict[str, Any]:

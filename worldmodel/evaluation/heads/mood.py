@@ -19,7 +19,7 @@ from worldmodel.evaluation.heads import plots
 from worldmodel.evaluation.heads.network import Reading
 from worldmodel.evaluation.heads.reader import get_reader
 from worldmodel.evaluation.heads.streams import Told, as_told, perform, spread
-from worldmodel.evaluation.heads.truth import truth_of
+from worldmodel.evaluation.heads.truth import captions_by_mood
 from worldmodel.evaluation.options import Unavailable
 from worldmodel.evaluation.scripts import Action
 from worldmodel.evaluation.sheets import contact_sheet
@@ -40,7 +40,8 @@ def measure(task: Task) -> dict[str, Any]:
     """
     task.needs_head("text")
     performance = as_told(task)
-    captions = shortest_captions(task)
+    # The shortest caption of each mood: a single word, if there are enough clips.
+    captions = {mood: min(sorted(said), key=len) for mood, said in sorted(captions_by_mood(task).items())}
     if len(captions) < 2:
         raise Unavailable("the clips' captions ask for less than two moods: record more with python -m envs.record")
     settle = round(SETTLE_S * task.world.config.frame.fps)
@@ -94,18 +95,6 @@ def tally(pairs: Sequence[tuple[int, int]], count: int) -> dict[str, Any]:
         "confusion": confusion.tolist(),
         "num_stretches": len(pairs),
     }
-
-
-def shortest_captions(task: Task) -> dict[int, str]:
-    """The shortest caption in the clips that asks for each mood: a single word, if there are enough clips."""
-    found: dict[int, str] = {}
-    for clip in range(len(task.held_out)):
-        moods = truth_of(task, clip).mood[1:]
-        for mood, action in zip(moods.tolist(), task.held_out.actions_of(clip), strict=True):
-            caption = action.get("text")
-            if caption and (mood not in found or len(caption) < len(found[mood])):
-                found[mood] = caption
-    return found
 
 
 def _read(reading: Reading, start: int, stop: int) -> int:

@@ -18,7 +18,7 @@ from worldmodel.evaluation.figure import Task
 from worldmodel.evaluation.heads.curves import correlation
 from worldmodel.evaluation.heads.learning import UNSURE, Lessons, train_reader
 from worldmodel.evaluation.heads.network import HeadReader, Reading
-from worldmodel.evaluation.heads.truth import Truth, truth_of
+from worldmodel.evaluation.heads.truth import Truth, captions_by_mood, truth_of
 from worldmodel.evaluation.options import Unavailable
 from worldmodel.evaluation.reconstruction import through_autoencoder
 from worldmodel.evaluation.scripts import Action
@@ -27,7 +27,7 @@ from worldmodel.evaluation.worlds import RenderedWorlds
 READER = "head_reader.safetensors"
 NEW_SEEDS = 5_000_000  # beyond the clips' own
 EVERY = 2  # frames of a lesson: neighbours tell nearly the same
-HOLD, SETTLE = 9, 5  # frames for which a mood is told in a lesson, and after which it shows
+HOLD, SETTLE = 7, 4  # frames for which a mood is told in a lesson, and after which it shows
 EXAMINED = 60  # frames of a clip
 
 
@@ -164,7 +164,7 @@ def _rendered_lessons(task: Task) -> Lessons:
     The captions are those of the clips.
     """
     rng = task.rng("head lessons")
-    captions = sorted({a["text"] for clip in range(len(task.held_out)) for a in _captions(task, clip)})
+    moods = captions_by_mood(task)
     seeds = [int(task.held_out.meta(clip).get("seed", 0)) for clip in range(len(task.held_out))]
     parts = []
     with RenderedWorlds(task) as worlds:
@@ -172,17 +172,14 @@ def _rendered_lessons(task: Task) -> Lessons:
             meta = task.held_out.meta(who % len(seeds))
             length = task.options.head_lesson_frames
             told: list[Action] = []
-            for _ in range(0, length - 1 if captions else 0, HOLD):
+            for _ in range(0, length - 1 if moods else 0, HOLD):
+                captions = sorted(moods[int(rng.choice(sorted(moods)))])  # every mood as often, whatever it is called
                 told += [{"text": captions[rng.integers(len(captions))]}] * HOLD
             frames, info = worlds.perform(meta, max(seeds) + NEW_SEEDS + who, length, told)
             parts.append(_lesson(task, frames, Truth.of(info), who))
             if (who + 1) % 40 == 0:
                 task.report(f"reader: lessons from {who + 1}/{task.options.head_lessons} rendered heads")
     return Lessons.join(parts)
-
-
-def _captions(task: Task, clip: int) -> list[Action]:
-    return [action for action in task.held_out.actions_of(clip) if action.get("text")]
 
 
 def _lesson(task: Task, frames: NDArray[np.uint8], truth: Truth, who: int) -> Lessons:

@@ -93,6 +93,17 @@ def language(task: Task, clip: int) -> tuple[str, bool]:
     return str(meta.get("language", "")), bool(meta.get("held_out", False))
 
 
+def captions_by_mood(task: Task) -> dict[int, set[str]]:
+    """The captions in the clips that ask for each mood."""
+    found: dict[int, set[str]] = {}
+    for clip in range(len(task.held_out)):
+        moods = truth_of(task, clip).mood[1:]
+        for mood, action in zip(moods.tolist(), task.held_out.actions_of(clip), strict=True):
+            if action.get("text"):
+                found.setdefault(mood, set()).add(action["text"])
+    return found
+
+
 def talks(task: Task, clip: int) -> bool:
     """Whether a clip's mouth moves, and its sound is given."""
     truth = truth_of(task, clip)
