@@ -18,7 +18,7 @@ from worldmodel.evaluation.figure import Task
 from worldmodel.evaluation.heads import curves, identity, latency, lipsync, mood, pose, streams, turns
 from worldmodel.evaluation.heads.network import Reading
 from worldmodel.evaluation.heads.reader import Reader, examine, get_reader
-from worldmodel.evaluation.heads.truth import Truth, truth_of
+from worldmodel.evaluation.heads.truth import Truth, closures, truth_of
 from worldmodel.evaluation.heldout import HeldOut, Place
 from worldmodel.evaluation.options import FIGURES, HEADS, PLAYED, Unavailable, suited
 from worldmodel.evaluation.targets import judge
@@ -60,6 +60,7 @@ def reached(name: str, figures: dict[str, Any]) -> dict[str, bool | None]:
 def test_the_reader_is_examined(task: Task) -> None:
     accuracy = get_reader(task).accuracy["rendered"]
     assert accuracy["aperture_r"] > 0.99 and accuracy["pose_error"] < 0.01 and accuracy["mood_accuracy"] > 0.95
+    assert accuracy["closed"]["silence"]["share"] == 1.0 and accuracy["closed"]["open"]["share"] == 0.0
     assert accuracy["who_same"] > 0.99 > accuracy["who_other"]
 
 
@@ -229,7 +230,7 @@ def test_closures_count_frames() -> None:
         np.zeros(6, bool),
         np.zeros(6, bool),
     )
-    shut = lipsync.closures([np.array([0.0, 0.5, 0.0, 0.0, 0.0, 0.6])], [truth])
+    shut = closures([np.array([0.0, 0.5, 0.0, 0.0, 0.0, 0.6])], [truth])
     assert shut["silence"] == {"share": pytest.approx(2 / 3), "num_frames": 3}
     assert shut["bilabial"] == {"share": 1.0, "num_frames": 1}
     assert shut["open"] == {"share": 0.5, "num_frames": 2}

@@ -20,7 +20,7 @@ from worldmodel.evaluation.heads import plots
 from worldmodel.evaluation.heads.curves import LAGS, correlation, lagged
 from worldmodel.evaluation.heads.network import Reading
 from worldmodel.evaluation.heads.streams import Told, as_told, perform, spread
-from worldmodel.evaluation.heads.truth import CLOSED, OPEN, Truth, language, talks
+from worldmodel.evaluation.heads.truth import CLOSED, closures, language, talks
 from worldmodel.evaluation.options import Unavailable
 from worldmodel.evaluation.scripts import Action
 from worldmodel.evaluation.sheets import contact_sheet
@@ -90,23 +90,6 @@ def compare(generated: Sequence[NDArray[np.floating]], truth: Sequence[NDArray[n
         "distance": float(distances.min(1).mean()),
         "margin": float((np.median(distances, axis=1) - distances.min(1)).mean()),
     }
-
-
-def closures(generated: Sequence[NDArray[np.floating]], truths: Sequence[Truth]) -> dict[str, Any]:
-    """Shares of frames with a closed mouth: on silence, on p, b and m, and where the true one is plainly open.
-
-    Returns:
-        {"silence" | "bilabial" | "open": {"share": or None where there is none, "num_frames"}}
-    """
-    found: dict[str, Any] = {}
-    for name in ("silence", "bilabial", "open"):
-        shut = []
-        for aperture, truth in zip(generated, truths, strict=True):
-            asked = {"silence": truth.silent, "bilabial": truth.bilabial, "open": truth.aperture > OPEN}[name]
-            shut.append(aperture[asked] < CLOSED)
-        flat = np.concatenate(shut)
-        found[name] = {"share": float(flat.mean()) if len(flat) else None, "num_frames": len(flat)}
-    return found
 
 
 def with_sound(actions: Sequence[Action], sounds: Sequence[Action]) -> list[Action]:

@@ -18,7 +18,7 @@ from worldmodel.evaluation.figure import Task
 from worldmodel.evaluation.heads.curves import correlation
 from worldmodel.evaluation.heads.learning import UNSURE, Lessons, train_reader
 from worldmodel.evaluation.heads.network import HeadReader, Reading
-from worldmodel.evaluation.heads.truth import Truth, captions_by_mood, truth_of
+from worldmodel.evaluation.heads.truth import Truth, captions_by_mood, closures, truth_of
 from worldmodel.evaluation.options import Unavailable
 from worldmodel.evaluation.reconstruction import through_autoencoder
 from worldmodel.evaluation.scripts import Action
@@ -85,10 +85,10 @@ def examine(readings: list[Reading], truths: list[Truth]) -> dict[str, Any]:
         truths: of the same frames.
 
     Returns:
-        aperture_r: mean over the clips whose mouth moves of Pearson's r; aperture_error: mean absolute; pose_error:
-        mean distance of a joint from where it is, in picture widths; mood_accuracy: of single frames, once settled;
-        who_same and who_other: mean likeness (cosine) of a person's frames, and of different persons'; num_frames,
-        num_clips.
+        aperture_r: mean over the clips whose mouth moves of Pearson's r; aperture_error: mean absolute; closed: as
+        `truth.closures`; pose_error: mean distance of a joint from where it is, in picture widths; mood_accuracy: of
+        single frames, once settled; who_same and who_other: mean likeness (cosine) of a person's frames, and of
+        different persons'; num_frames, num_clips.
     """
     moving = [(r.aperture, t.aperture) for r, t in zip(readings, truths, strict=True) if t.aperture.std() > 0.05]
     distance = np.concatenate(
@@ -107,6 +107,7 @@ def examine(readings: list[Reading], truths: list[Truth]) -> dict[str, Any]:
             np.concatenate([abs(r.aperture - t.aperture) for r, t in zip(readings, truths, strict=True)]).mean()
         ),
         "pose_error": float(distance.mean()) if len(distance) else None,
+        "closed": closures([r.aperture for r in readings], truths),
         "mood_accuracy": float(right.mean()),
         "who_same": float(np.mean(same)),
         "who_other": float(other.mean()) if len(other) else None,

@@ -168,10 +168,26 @@ def _reader(figures: Mapping[str, Any]) -> str:
         part = figures[name]
         r = "–" if part["aperture_r"] is None else f"{part['aperture_r']:.3f}"
         pose = _percent(part["pose_error"], 2)
-        numbers = [r, f"{part['aperture_error']:.3f}", pose, _percent(part["mood_accuracy"]), f"{part['who_same']:.3f}"]
+        shut = [_percent(part["closed"][kind]["share"]) for kind in ("silence", "bilabial")]
+        numbers = [
+            r,
+            f"{part['aperture_error']:.3f}",
+            *shut,
+            pose,
+            _percent(part["mood_accuracy"]),
+            f"{part['who_same']:.3f}",
+        ]
         numbers.append("–" if part["who_other"] is None else f"{part['who_other']:.3f}")
         rows.append([label, *numbers])
-    head = ["what the reader sees", "aperture r", "aperture error", "joints, of the width", "mood of a frame"]
+    head = [
+        "what the reader sees",
+        "aperture r",
+        "aperture error",
+        "closed on silence",
+        "on p b m",
+        "joints, of the width",
+        "mood of a frame",
+    ]
     return f"<p>How well the reader reads what it has not learned from ({escape(figures['source'])}):</p>" + table(
         [*head, "likeness, same person", "another"], rows, numbers=True
     )

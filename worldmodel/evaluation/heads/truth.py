@@ -5,7 +5,7 @@ Shapes: T frames, K joints.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,23 @@ class Truth:
     def inside(self) -> NDArray[np.bool_]:
         """[T, K] joints that are in the picture."""
         return np.asarray(((self.key_points > 0) & (self.key_points < 1)).all(-1), bool)
+
+
+def closures(mouths: Sequence[NDArray[np.floating]], truths: Sequence[Truth]) -> dict[str, Any]:
+    """Shares of frames with a closed mouth: on silence, on p, b and m, and where the true one is plainly open.
+
+    Returns:
+        {"silence" | "bilabial" | "open": {"share": or None where there is none, "num_frames"}}
+    """
+    found: dict[str, Any] = {}
+    for name in ("silence", "bilabial", "open"):
+        shut = []
+        for aperture, truth in zip(mouths, truths, strict=True):
+            asked = {"silence": truth.silent, "bilabial": truth.bilabial, "open": truth.aperture > OPEN}[name]
+            shut.append(aperture[asked] < CLOSED)
+        flat = np.concatenate(shut)
+        found[name] = {"share": float(flat.mean()) if len(flat) else None, "num_frames": len(flat)}
+    return found
 
 
 def truth_of(task: Task, clip: int) -> Truth:
