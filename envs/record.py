@@ -130,6 +130,7 @@ def record_clip(env: gymnasium.Env, recording: Recording, number: int, condition
         "world_kwargs": recording.world_kwargs,
         "seed": seed,
         "explorer": recording.explorer,
+        **getattr(explorer, "about", {}),  # what a world's own player says of what it plays
         "info": _small_numbers(infos),
     }
     columns = {condition.name: [action[condition.name] for action in actions] for condition in conditions}

@@ -15,6 +15,7 @@ from envs.avatar.identity import draw_identity
 from envs.avatar.mood import MANNERS, MOODS, TEMPLATES
 from envs.avatar.rig import Face, Pose, Rig, to_picture
 from envs.speech.dialogue import Speaker, dialogue, draw_speaker, monologue
+from envs.speech.phrases import HELD_OUT
 from envs.speech.sounds import BACKGROUNDS
 from envs.speech.track import Track, silence
 
@@ -36,6 +37,7 @@ class Performer:
     Attributes:
         reset_options: what `env.reset` must be given, so that the mouth follows what is said.
         scene: one of SCENES.
+        language: what is spoken, a name of `phrases.PHRASES`, "song", or "" where nobody speaks.
         speech, heard: what the avatar and the other one say, a track of (frames - 1) frames each.
     """
 
@@ -47,7 +49,7 @@ class Performer:
         self._identity = draw_identity(identity_seed)
         self._rig = Rig(self._identity)
         self.scene = str(rng.choice(list(SCENES), p=list(SCENES.values())))
-        self.speech, self.heard = self._speak()
+        self.language, self.speech, self.heard = self._speak()
         talks = self.scene in ("talk", "dialogue", "song")
         self._has_audio = talks or rng.random() < 0.6
         self._has_listen = self.scene in ("dialogue", "listen") or rng.random() < 0.4
@@ -58,6 +60,11 @@ class Performer:
             self.reset_options["pose"] = self._points[0]
         if self._captions is not None:
             self.reset_options["text"] = self._captions[0]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What is played, for the clip's meta: "scene", "language", and whether that one is "held_out" of training."""
+        return {"scene": self.scene, "language": self.language, "held_out": self.language in HELD_OUT}
 
     def act(self, observation: NDArray[np.uint8], info: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the next action; what was seen does not matter. After the clip's last step its values repeat."""
@@ -71,26 +78,30 @@ class Performer:
             "text": self._captions[step] if self._captions is not None else None,
         }
 
-    def _speak(self) -> tuple[Track, Track]:
+    def _speak(self) -> tuple[str, Track, Track]:
+        """The language, what the avatar says, and what it hears."""
         rng, length = self._rng, self._count * self._env.samples
         languages = self._env.languages if self._env.voices == "espeak" else ("song",)
         own = draw_speaker(rng, languages, self._identity.voice)
         other = draw_speaker(rng, (own.language,), float(rng.random()))
         nothing = silence(length)
+        language = own.language
         if self.scene == "dialogue":
             speech, heard = dialogue(rng, own, other, length)
         elif self.scene == "talk":
             speech, heard = monologue(rng, own, length), nothing
         elif self.scene == "song":
+            language = "song"
             speech, heard = monologue(rng, Speaker("song", pitch=own.pitch), length), nothing
         elif self.scene == "listen":
             speech, heard = nothing, monologue(rng, other, length)
         else:
+            language = ""
             speech, heard = nothing, nothing
         if rng.random() < 0.35:
             background = str(rng.choice(list(BACKGROUNDS)))
             speech = speech.over(BACKGROUNDS[background](rng, length, float(rng.uniform(-55.0, -30.0))))
-        return speech, heard
+        return language, speech, heard
 
     def _feel(self) -> list[str]:
         """One caption a step; most clips keep one mood, some change it."""

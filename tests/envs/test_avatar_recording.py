@@ -38,6 +38,20 @@ def test_the_performer_says_what_it_does() -> None:
     assert all(0 < count < 40 for count in missing.values())
 
 
+def test_the_performer_tells_what_is_spoken() -> None:
+    found: dict[str, set[str]] = {}
+    for seed in range(40):
+        about = Performer(make(), seed, 4).about
+        found.setdefault(about["scene"], set()).add(about["language"])
+        assert about["held_out"] is False
+    assert found.pop("quiet") == {""} and set.union(*found.values()) == {"song"}
+    assert set(found) == set(SCENES) - {"quiet"}
+    pytest.importorskip("espeakng_loader")
+    env = gymnasium.make("worldmodel/Avatar-v0", size=32, languages=["fr-fr"]).unwrapped
+    told = [Performer(env, seed, 4).about for seed in range(12)]  # type: ignore[arg-type]
+    assert {(about["language"], about["held_out"]) for about in told} >= {("fr-fr", True)}
+
+
 def test_truth_agrees_with_the_plan() -> None:
     env = make()
     for seed in range(4):

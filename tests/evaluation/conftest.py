@@ -30,6 +30,19 @@ TINY = Options(
     memory_starts=2,
     memory_angles=(60, 360),
     memory_rate=30.0,
+    head_clips=6,
+    head_frames=48,
+    head_controls=4,
+    head_shift=20,
+    head_moods=2,
+    head_mood_frames=18,
+    head_streams=2,
+    head_marks=(2.0, 4.0),
+    head_chunks=3,
+    head_lessons=4,
+    head_lesson_frames=12,
+    head_reader_steps=6,
+    head_examined=3,
 )
 
 

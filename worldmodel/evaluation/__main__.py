@@ -53,22 +53,24 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m worldmodel.evaluation",
         description="Measures a checkpoint on clips of worlds that it was not trained on: "
-        "reconstruction, prediction, control, drift and memory. Writes figures.json, plots, contact sheets and "
+        "reconstruction and prediction of any; control, drift and memory of worlds that are walked in; lip sync, pose, "
+        "mood, turn-taking, identity and latency of talking heads. Writes figures.json, plots, contact sheets and "
         "report.html.",
-        epilog="Record the clips with: python -m envs.record --clips 64 --frames 400 --seed 1000000 --out DATA. "
-        "Prediction at 300 frames needs clips of 316 frames or more.",
+        epilog="Record the clips with: python -m envs.record --clips 64 --frames 400 --seed 1000000 --out DATA; of "
+        "heads with --world worldmodel/Avatar-v0, and a second folder with --world-kwargs languages=[fr-fr] for a "
+        "language that was not trained on. Prediction at 300 frames needs clips of 316 frames or more.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--checkpoint", required=True, help="checkpoint folder, or its id on the hub")
-    parser.add_argument("--data", type=Path, required=True, help="folder of held-out clips")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of held-out clips, one or more")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--quick", action="store_true", help="a look in a minute: few starts, short streams")
     parser.add_argument(
         "--only",
         type=_names,
-        default=FIGURES,
         metavar="NAMES",
-        help=f"figures to measure, separated by commas, of {','.join(FIGURES)}; the others are kept from before",
+        help=f"figures to measure, separated by commas, of {','.join(FIGURES)}; by default those that suit the "
+        "world; the others are kept from before",
     )
     parser.add_argument(
         "--worlds",
@@ -77,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         help="Python module that registers the clips' rendered worlds, to drive them under the same scripts; "
         "'' does without",
     )
-    parser.add_argument("--reader", type=Path, help="saved inverse-dynamics model to use instead of training one")
+    parser.add_argument("--reader", type=Path, help="saved reader to use instead of training one")
     parser.add_argument("--device", help="where the model runs; the accelerator if there is one")
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0 leaves it the choice")
     return parser

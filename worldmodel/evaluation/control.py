@@ -24,7 +24,7 @@ from worldmodel.evaluation.inverse_dynamics import IGNORED, InverseDynamics, Win
 from worldmodel.evaluation.labels import SETTLE, Track, commands, label
 from worldmodel.evaluation.motion import GAP, features, shrink, soften
 from worldmodel.evaluation.options import Unavailable
-from worldmodel.evaluation.reconstruction import reconstruct
+from worldmodel.evaluation.reconstruction import through_autoencoder
 from worldmodel.evaluation.rollout import rollout
 from worldmodel.evaluation.scripts import MOVES, TURNS, Action, Held, held_actions, random_play
 from worldmodel.evaluation.sheets import contact_sheet
@@ -153,7 +153,7 @@ def _lessons(task: Task) -> list[Windows]:
         for number in range(task.options.lesson_worlds):
             script = held_actions(rng, LESSON_HOLD, 2 * SETTLE)[0] + random_play(rng, LESSON_PLAY)
             seen = worlds.explore(task.held_out.meta(number % len(seeds)), max(seeds) + NEW_SEEDS + number, script)
-            frames = seen.frames if number % 3 < 2 else _through_autoencoder(task, seen.frames)
+            frames = seen.frames if number % 3 < 2 else through_autoencoder(task, seen.frames)
             lessons.append(_label(task, frames, script, seen.track, generator if number % 3 else None))
             if (number + 1) % 4 == 0:
                 task.report(f"lessons in {number + 1}/{task.options.lesson_worlds} rendered worlds")
@@ -189,12 +189,6 @@ def _label(
     keys = list(task.world.conditions["keyboard"].config.keys)
     turn, move = label(commands(script, keys), track)
     return Windows(features(pictures, EVERY), turn[::EVERY], move[::EVERY])
-
-
-def _through_autoencoder(task: Task, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A clip as the checkpoint's autoencoder gives it back, in stretches that bound memory."""
-    run = task.options.reconstruction_run
-    return np.concatenate([reconstruct(task, frames[first : first + run]) for first in range(0, len(frames), run)])
 
 
 def _draw(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,8 @@ class Task:
         out: the folder for plots, sheets and the reader.
         report: called with lines of progress.
         worlds: the module that registers the rendered worlds of the clips, or "" for none.
-        reader: a saved inverse-dynamics model to use instead of training one.
+        reader: a saved reader (`inverse_dynamics` or `heads.network`) to use instead of training one.
+        shared: what several figures need and one makes, by name: the figures of one evaluation are given the same dict.
     """
 
     world: WorldModel
@@ -37,6 +38,7 @@ class Task:
     report: Report
     worlds: str = ""
     reader: Path | None = None
+    shared: dict[str, Any] = field(default_factory=dict)
 
     def rng(self, figure: str) -> np.random.Generator:
         """Random numbers of a figure's own: the same whether or not other figures are measured."""
@@ -51,3 +53,13 @@ class Task:
         lacking = [name for name in ("keyboard", "camera") if name not in self.world.conditions.names]
         if lacking:
             raise Unavailable(f"the checkpoint has no {' and no '.join(lacking)}: there is no player to steer")
+
+    def needs_head(self, *names: str) -> None:
+        """Refuses worlds that are no talking heads, or lack one of these conditions.
+
+        Raises:
+            Unavailable: naming what the checkpoint lacks.
+        """
+        lacking = [name for name in names if name not in self.world.conditions.names]
+        if lacking:
+            raise Unavailable(f"the checkpoint has no {' and no '.join(lacking)}: there is no such head to drive")

@@ -32,10 +32,10 @@ class Place:
 
 
 class HeldOut:
-    """A clip set of worlds that the model was not trained on.
+    """Clips of worlds that the model was not trained on.
 
     Args:
-        folder: the clip set, as `python -m envs.record` writes it.
+        folder: the clip set, as `python -m envs.record` writes it, or several of them.
         world: the checkpoint to be evaluated.
 
     Raises:
@@ -43,15 +43,18 @@ class HeldOut:
         ValueError: if it holds no clips, or clips of another size, rate or other conditions than the checkpoint's.
     """
 
-    def __init__(self, folder: Path, world: WorldModel) -> None:
-        if not folder.is_dir():
-            raise FileNotFoundError(
-                f"no clip set at {folder}: record one of worlds that were not trained on, "
-                "e.g. python -m envs.record --world worldmodel/BlockWorld-v0 --clips 64 --frames 400 "
-                f"--seed 1000000 --out {folder}"
-            )
-        self.folder = folder
-        self.clips = ClipSet(folder, list(world.conditions))
+    def __init__(self, folder: Path | Sequence[Path], world: WorldModel) -> None:
+        self.folders = [folder] if isinstance(folder, Path) else list(folder)
+        for each in self.folders:
+            if not each.is_dir():
+                raise FileNotFoundError(
+                    f"no clip set at {each}: record one of worlds that were not trained on, e.g. python -m envs.record "
+                    f"--world worldmodel/BlockWorld-v0 --clips 64 --frames 400 --seed 1000000 --out {each}"
+                )
+            if not any(each.glob("*.tar")):
+                raise ValueError(f"a clip set must have *.tar shards, got none in {each}: record some first")
+        shards = [shard for each in self.folders for shard in sorted(each.glob("*.tar"))]
+        self.clips = ClipSet(shards, list(world.conditions))
         self._names = world.conditions.names
         self._conditions = {condition.name: condition for condition in world.conditions}
         self._actions: dict[int, list[Action]] = {}
@@ -70,23 +73,27 @@ class HeldOut:
 
     def actions(self, place: Place) -> list[Action]:
         """The T - 1 raw actions inside a stretch; conditions that a step lacks are left out."""
-        if place.clip not in self._actions:
-            steps: list[Action] = [{} for _ in range(self.clips.num_frames(place.clip) - 1)]
-            for name, (values, present) in self.clips.columns(place.clip).items():
+        return self.actions_of(place.clip)[place.first : place.first + place.frames - 1]
+
+    def actions_of(self, clip: int) -> list[Action]:
+        """All raw actions of a clip."""
+        if clip not in self._actions:
+            steps: list[Action] = [{} for _ in range(self.clips.num_frames(clip) - 1)]
+            for name, (values, present) in self.clips.columns(clip).items():
                 for step, value, there in zip(steps, self._conditions[name].raw(values), present, strict=True):
                     if there:
                         step[name] = value
-            self._actions[place.clip] = steps
-        return self._actions[place.clip][place.first : place.first + place.frames - 1]
+            self._actions[clip] = steps
+        return self._actions[clip]
 
     def track(self, place: Place) -> Track:
         """Where the player was in each frame of a stretch, as far as it was recorded."""
         return Track.of(self.meta(place.clip).get("info", {})).cut(place.first, place.frames)
 
     def start(self, place: Place, context: int) -> Start:
-        """The first `context` frames of a stretch, as a stream begins from them."""
+        """The first `context` frames of a stretch, as a stream begins from them; its picture is the clip's first."""
         head = Place(place.clip, place.first, context)
-        return Start(self.frames(head), self.actions(head))
+        return Start(self.frames(head), self.actions(head), self.frames(Place(place.clip, 0, 1))[0])
 
     def places(
         self, count: int, frames: int, rng: np.random.Generator, clips: Sequence[int] | None = None
@@ -152,7 +159,7 @@ class HeldOut:
         """What the set is, for the record."""
         lengths = [self.clips.num_frames(clip) for clip in range(len(self))]
         return {
-            "folder": str(self.folder),
+            "folder": ", ".join(str(folder) for folder in self.folders),
             "clips": len(self),
             "frames": sum(lengths),
             "shortest": min(lengths),

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-FIGURES = ("reconstruction", "prediction", "control", "drift", "memory")
+ANY = ("reconstruction", "prediction")
+PLAYED = ("control", "drift", "memory")  # of worlds steered by keyboard and camera
+HEADS = ("lipsync", "pose", "mood", "turns", "identity", "latency")
+FIGURES = (*ANY, *PLAYED, *HEADS)
+
+
+def suited(conditions: Sequence[str]) -> tuple[str, ...]:
+    """The figures that fit a world of these conditions: of a player's view, of a talking head, or only what fits all.
+
+    A world that has some conditions of a kind is of that kind; what it lacks, its figures say.
+    """
+    chosen: tuple[str, ...] = ANY
+    if {"keyboard", "camera"} & set(conditions):
+        chosen += PLAYED
+    if {"audio", "pose"} & set(conditions):
+        chosen += HEADS
+    return chosen
 
 
 class Unavailable(Exception):
@@ -38,6 +55,19 @@ class Options:
         memory_starts: places where the view turns away and back.
         memory_angles: degrees turned away before turning back; 360 is a full turn, in one direction.
         memory_rate: degrees turned per frame.
+        head_clips: held-out clips that a head performs anew, from their first picture.
+        head_frames: of each, at most.
+        head_controls: of them with speech, performed again with another's sound, with moved sound and with none.
+        head_shift: frames that sound is moved by.
+        head_moods: clips whose head is told each mood in turn.
+        head_mood_frames: frames for which each is held.
+        head_streams: long streams, for identity.
+        head_marks: seconds at which identity is told.
+        head_chunks: chunks whose time is taken, one stream alone.
+        head_lessons: rendered heads of seeds of their own that the reader of faces learns from.
+        head_lesson_frames: frames of each.
+        head_reader_steps: its training steps.
+        head_examined: held-out clips that it is examined with, about.
     """
 
     seed: int = 0
@@ -59,6 +89,19 @@ class Options:
     memory_starts: int = 8
     memory_angles: tuple[int, ...] = (30, 60, 90, 180, 360)
     memory_rate: float = 7.5
+    head_clips: int = 48
+    head_frames: int = 300
+    head_controls: int = 12
+    head_shift: int = 25
+    head_moods: int = 6
+    head_mood_frames: int = 36
+    head_streams: int = 4
+    head_marks: tuple[float, ...] = (10.0, 60.0, 240.0, 600.0)
+    head_chunks: int = 1250
+    head_lessons: int = 280
+    head_lesson_frames: int = 36
+    head_reader_steps: int = 700
+    head_examined: int = 24
 
     def to_dict(self) -> dict[str, Any]:
         """The sizes as plain JSON values."""
@@ -83,4 +126,15 @@ QUICK = Options(
     memory_starts=4,
     memory_angles=(60, 360),
     memory_rate=15.0,
+    head_clips=8,
+    head_frames=96,
+    head_controls=4,
+    head_moods=2,
+    head_mood_frames=24,
+    head_streams=2,
+    head_marks=(5.0, 10.0),
+    head_chunks=40,
+    head_lessons=80,
+    head_reader_steps=200,
+    head_examined=8,
 )

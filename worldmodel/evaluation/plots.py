@@ -31,7 +31,7 @@ SETTINGS: dict[str, Any] = {
 
 
 @contextmanager
-def _figure(path: Path, rows: int, columns: int, size: tuple[float, float]) -> Iterator[list[Axes]]:
+def canvas(path: Path, rows: int, columns: int, size: tuple[float, float]) -> Iterator[list[Axes]]:
     """Axes, row by row, of a figure that is written when the block ends. Opens no window whatever the backend."""
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=size, layout="constrained")
@@ -41,7 +41,7 @@ def _figure(path: Path, rows: int, columns: int, size: tuple[float, float]) -> I
 
 def histogram(path: Path, values: NDArray[np.float64], label: str) -> None:
     """The distribution of one number over frames, with its median."""
-    with _figure(path, 1, 1, (6.0, 2.6)) as (ax,):
+    with canvas(path, 1, 1, (6.0, 2.6)) as (ax,):
         ax.hist(values, bins=min(40, max(5, len(values) // 8)), color=COLOURS["model"], alpha=0.85)
         median = float(np.median(values))
         ax.axvline(median, color=COLOURS["warn"], lw=1.5, label=f"median {median:.1f}")
@@ -59,7 +59,7 @@ def prediction(path: Path, marks: NDArray[np.int64], scores: Mapping[str, NDArra
     """
     from worldmodel.evaluation.scores import pooled_db
 
-    with _figure(path, 1, 2, (9.0, 3.2)) as axes:
+    with canvas(path, 1, 2, (9.0, 3.2)) as axes:
         for way, values in scores.items():
             style: dict[str, Any] = {"color": COLOURS[way], "ls": STYLES[way], "lw": 2, "label": LABELS[way]}
             axes[0].plot(marks, [pooled_db(values[:, column, 0]) for column in range(len(marks))], **style)
@@ -86,7 +86,7 @@ def confusion(path: Path, figures: Mapping[str, Any], questions: Mapping[str, Se
     """
     titles = {"clips": "recorded clips", "rendered": "rendered, scripted", "generated": "generated, scripted"}
     sources = [source for source in titles if source in figures]
-    with _figure(path, len(questions), len(sources), (3.1 * len(sources), 2.7 * len(questions))) as axes:
+    with canvas(path, len(questions), len(sources), (3.1 * len(sources), 2.7 * len(questions))) as axes:
         for index, ax in enumerate(axes):
             (question, names), source = list(questions.items())[index // len(sources)], sources[index % len(sources)]
             result = figures[source][question]
@@ -125,7 +125,7 @@ def drift(
     colours = (COLOURS["model"], COLOURS["copy"])
     columns = 3
     rows = -(-len(names) // columns)
-    with _figure(path, rows, columns, (3.4 * columns, 2.2 * rows)) as axes:
+    with canvas(path, rows, columns, (3.4 * columns, 2.2 * rows)) as axes:
         for index, label in enumerate(names.values()):
             ax = axes[index]
             ax.axhspan(*rendered[:, index], color=COLOURS["truth"], alpha=0.14, label="rendered clips")
@@ -151,7 +151,7 @@ def memory(path: Path, angles: Mapping[str, Mapping[str, Any]]) -> None:
         "away": ("generated, still turned away", COLOURS["copy"], "--"),
         "elsewhere": ("another place", COLOURS["shuffled"], ":"),
     }
-    with _figure(path, 1, 2, (9.0, 3.0)) as axes:
+    with canvas(path, 1, 2, (9.0, 3.0)) as axes:
         places = np.arange(len(angles))
         for ax, key, label in zip(
             axes, ("psnr_db", "ssim"), (f"PSNR to the place left [dB], {SHOWN_DB} at most", "SSIM"), strict=True

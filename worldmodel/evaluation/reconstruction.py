@@ -61,6 +61,12 @@ def reconstruct(task: Task, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return decode(task, encode(task, frames))
 
 
+def through_autoencoder(task: Task, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A clip [T, H, W, 3] uint8 as the autoencoder gives it back, in stretches that bound memory."""
+    run = task.options.reconstruction_run
+    return np.concatenate([reconstruct(task, frames[first : first + run]) for first in range(0, len(frames), run)])
+
+
 @torch.inference_mode()
 def encode(task: Task, frames: NDArray[np.uint8]) -> torch.Tensor:
     """Latents of a stretch, [1, T, C, h, w], unit variance, on the model's device."""

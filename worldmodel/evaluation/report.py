@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
+from worldmodel.evaluation.heads import sections
 from worldmodel.evaluation.options import FIGURES
+from worldmodel.evaluation.page import STYLE, picture, table
 
 TITLES = {
     "reconstruction": "Reconstruction",
@@ -19,29 +17,13 @@ TITLES = {
     "control": "Control",
     "drift": "Drift",
     "memory": "Memory",
+    "lipsync": "Lip sync",
+    "pose": "Pose",
+    "mood": "Text control",
+    "turns": "Turn-taking",
+    "identity": "Identity",
+    "latency": "Latency",
 }
-STYLE = """
-:root{color-scheme:light dark;--ink:#1d2329;--soft:#5d6874;--line:#d9dee3;--paper:#fff;--card:#f6f8fa;--yes:#1f8a4c;
---no:#c0392b;--accent:#1b6ca8}
-@media(prefers-color-scheme:dark){:root{--ink:#e6e9ec;--soft:#9aa5b1;--line:#353c44;--paper:#15191d;--card:#1e2328;
---yes:#4cc27f;--no:#f0786a;--accent:#6db3e8}}
-*{box-sizing:border-box}
-body{margin:0 auto;max-width:1060px;padding:2.5rem 1.25rem 4rem;font:16px/1.55 system-ui,-apple-system,"Segoe UI",
-Roboto,sans-serif;color:var(--ink);background:var(--paper)}
-h1{font-size:1.9rem;margin:0 0 .2rem}h2{font-size:1.35rem;margin:3rem 0 .4rem;padding-top:.8rem;
-border-top:1px solid var(--line)}
-p{margin:.4rem 0 .9rem;max-width:46rem}.soft{color:var(--soft)}
-nav{margin:1rem 0 0;font-size:.95rem}nav a{color:var(--accent);margin-right:1.1rem;text-decoration:none}
-.scroll{overflow-x:auto}
-table{border-collapse:collapse;margin:.6rem 0 1.2rem;font-variant-numeric:tabular-nums;font-size:.93rem}
-th,td{padding:.32rem .8rem .32rem 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
-th{font-weight:600;color:var(--soft)}td.number,th.number{text-align:right}
-.yes{color:var(--yes);font-weight:600}.no{color:var(--no);font-weight:600}
-figure{margin:1rem 0 1.6rem}figure img{max-width:100%;border:1px solid var(--line);border-radius:6px;background:#fff}
-figcaption{font-size:.9rem;color:var(--soft);max-width:46rem}
-code{font:.88em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
-.note{background:var(--card);border-left:3px solid var(--soft);padding:.6rem .9rem;border-radius:0 6px 6px 0}
-"""
 
 
 def write_report(out: Path, record: Mapping[str, Any]) -> Path:
@@ -101,13 +83,13 @@ def _verdict(targets: Sequence[Mapping[str, Any]]) -> str:
         rows.append(
             [escape(target["what"]), escape(target["measured"]), escape(target["wanted"]), mark[target["reached"]]]
         )
-    return "<h2>Verdict</h2>" + _table(["", "measured", "wanted", ""], rows)
+    return "<h2>Verdict</h2>" + table(["", "measured", "wanted", ""], rows)
 
 
 def _reconstruction(figures: Mapping[str, Any], out: Path) -> str:
     return (
         "<p>Held-out frames through the autoencoder and back: the most that any prediction can reach.</p>"
-        + _table(
+        + table(
             ["frames", "PSNR [dB]", "mean of PSNRs [dB]", "5th percentile [dB]", "SSIM"],
             [
                 [
@@ -120,10 +102,10 @@ def _reconstruction(figures: Mapping[str, Any], out: Path) -> str:
             ],
             numbers=True,
         )
-        + _picture(
+        + picture(
             out, "reconstruction_sheet", "Held-out frames (above) and what the autoencoder makes of them (below)."
         )
-        + _picture(out, "reconstruction", "How the frames' PSNR is distributed.")
+        + picture(out, "reconstruction", "How the frames' PSNR is distributed.")
     )
 
 
@@ -139,9 +121,9 @@ def _prediction(figures: Mapping[str, Any], out: Path) -> str:
         "<p>The model starts from true frames and then gets only the actions; each frame is compared with the rendered "
         "one. <em>Copy</em> shows the last true frame for ever; <em>shuffled</em> is the model under another clip's "
         "actions. PSNR (dB) is that of the mean squared error over all starts.</p>"
-        + _table(["frames", "starts", *heads], rows, numbers=True)
-        + _picture(out, "prediction", "Likeness to the truth over the frames predicted.")
-        + _picture(out, "prediction_sheet", "Truth over generated, from the same frame on under the same actions.")
+        + table(["frames", "starts", *heads], rows, numbers=True)
+        + picture(out, "prediction", "Likeness to the truth over the frames predicted.")
+        + picture(out, "prediction_sheet", "Truth over generated, from the same frame on under the same actions.")
     )
 
 
@@ -167,9 +149,9 @@ def _control(figures: Mapping[str, Any], out: Path) -> str:
         "the player turned and walked. If it reads what was told from generated clips as it does from rendered ones, "
         f"the generated world obeys. Accuracy is the mean over the classes. Walks are asked about while the view is "
         f"steady. The reader was {escape(figures['reader'])}.</p>{missing}"
-        + _table(["clips", "question", "accuracy", "read right, by class", "windows"], rows)
-        + _picture(out, "control", "What was told (rows) and what was read (columns), in percent of what was told.")
-        + _picture(out, "control_sheet", "One scripted walk: each action is held, standing still in between.")
+        + table(["clips", "question", "accuracy", "read right, by class", "windows"], rows)
+        + picture(out, "control", "What was told (rows) and what was read (columns), in percent of what was told.")
+        + picture(out, "control_sheet", "One scripted walk: each action is held, standing still in between.")
     )
 
 
@@ -190,13 +172,13 @@ def _drift(figures: Mapping[str, Any], out: Path) -> str:
         f"frames. Each statistic is averaged over windows of {figures['window_frames']} frames and should stay in the "
         f"range that {figures['rendered_windows']} such windows of rendered clips span. What lies outside it, but "
         f"within that of the same clips through the autoencoder (grey), is softness, not drift. {escape(verdict)}</p>"
-        + _table(["statistic", "rendered clips", "the same, decoded", *figures["streams"]], rows)
-        + _picture(
+        + table(["statistic", "rendered clips", "the same, decoded", *figures["streams"]], rows)
+        + picture(
             out,
             "drift",
             "Each line is a stream. Filled: the range of rendered clips; dotted: of these through the autoencoder.",
         )
-        + _picture(out, "drift_sheet", "The streams themselves.")
+        + picture(out, "drift_sheet", "The streams themselves.")
     )
 
 
@@ -212,9 +194,9 @@ def _memory(figures: Mapping[str, Any], out: Path) -> str:
         "<p>The view turns away and back again (360°: all the way round), and what it comes back to is compared with "
         "what it left: PSNR in dB / SSIM. <em>Rendered world</em> is what a perfect memory scores, <em>elsewhere</em> "
         f"what none does: another place of the same kind.</p>{_why_not(figures['truth'])}"
-        + _table(["turned", "frames", *(label for _, label in ways)], rows, numbers=True)
-        + _picture(out, "memory", "Likeness to the place that was left.")
-        + _picture(out, "memory_sheet", "What was left, the farthest view, and what was come back to, for each angle.")
+        + table(["turned", "frames", *(label for _, label in ways)], rows, numbers=True)
+        + picture(out, "memory", "Likeness to the place that was left.")
+        + picture(out, "memory_sheet", "What was left, the farthest view, and what was come back to, for each angle.")
     )
 
 
@@ -237,7 +219,7 @@ def _how(record: Mapping[str, Any]) -> str:
     ]
     return (
         '<h2 id="how">How it was measured</h2>'
-        + _table(["", ""], rows)
+        + table(["", ""], rows)
         + '<p class="soft">All numbers are in figures.json beside this page.</p>'
     )
 
@@ -248,28 +230,6 @@ def _why_not(truth: Mapping[str, Any]) -> str:
     return f'<p class="note">The rendered world was not driven: {escape(truth.get("why", "unknown"))}</p>'
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = False) -> str:
-    """A table; cells are HTML. With `numbers`, all columns but the first are set flush right."""
-    style = [' class="number"' if numbers and column else "" for column in range(len(heads))]
-    head = "".join(f"<th{s}>{escape(cell)}</th>" for s, cell in zip(style, heads, strict=True))
-    lines = "".join(
-        "<tr>" + "".join(f"<td{s}>{cell}</td>" for s, cell in zip(style, row, strict=True)) + "</tr>" for row in rows
-    )
-    head = f"<thead><tr>{head}</tr></thead>" if any(heads) else ""
-    return f'<div class="scroll"><table>{head}<tbody>{lines}</tbody></table></div>'
-
-
-def _picture(out: Path, name: str, caption: str) -> str:
-    """A PNG of the folder, inside the page: recompressed, as sheets of photographs are large."""
-    stream = io.BytesIO()
-    Image.open(out / f"{name}.png").convert("RGB").save(stream, "WEBP", quality=90)
-    data = base64.b64encode(stream.getvalue()).decode()
-    return (
-        f'<figure><div class="scroll"><img src="data:image/webp;base64,{data}" alt="{escape(caption)}"></div>'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
-
-
 WAYS = ("model", "copy", "shuffled")
 SECTIONS = {
     "reconstruction": _reconstruction,
@@ -277,4 +237,5 @@ SECTIONS = {
     "control": _control,
     "drift": _drift,
     "memory": _memory,
+    **sections.SECTIONS,
 }

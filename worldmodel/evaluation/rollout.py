@@ -1,12 +1,13 @@
 """Generating with many streams at once.
 
-Shapes: B streams, T frames, C latent channels, h w latent, H W pixels.
+Shapes: B streams, T frames, F frames per chunk, C latent channels, h w latent, H W pixels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from worldmodel.evaluation.scripts import Action
 
 if TYPE_CHECKING:
+    from worldmodel.session import Session
     from worldmodel.world import WorldModel
 
 Report = Callable[[str], None]
@@ -27,16 +29,26 @@ class Start:
     Attributes:
         frames: [T, H, W, 3] uint8.
         actions: T - 1 raw actions.
+        reference: [H, W, 3] uint8, for worlds that keep to a picture; the first frame by default.
     """
 
     frames: NDArray[np.uint8]
     actions: list[Action]
+    reference: NDArray[np.uint8] | None = None
+
+    @property
+    def picture(self) -> NDArray[np.uint8]:
+        """The reference, or what stands for it."""
+        return self.frames[0] if self.reference is None else self.reference
 
 
 def stream(
     world: WorldModel, starts: Sequence[Start], actions: Sequence[Sequence[Action]], seed: int
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
     """Steps one batch of streams, keeping nothing.
+
+    A world of several frames a chunk is told them all before the first is made. Scripts that end within a chunk are
+    filled up with their last action, and the frames beyond their end are not shown.
 
     Args:
         world: the model.
@@ -55,17 +67,34 @@ def stream(
             f"every stream needs a script, all of one length, got {len(starts)} streams and scripts of "
             f"{sorted(len(script) for script in actions)} steps"
         )
-    known = set(world.conditions.names)
+    session = open_session(world, starts, seed)
+    known, chunk = set(world.conditions.names), world.config.layout.chunk_frames
+    scripts = [_known(script, known) for script in actions]
+    length = len(scripts[0])
+    for first in range(0, length, chunk):
+        rows = [script[first : first + chunk] for script in scripts]
+        rows = [row + [row[-1]] * (chunk - len(row)) for row in rows]
+        coming = session.stream_chunk(rows[0] if len(rows) == 1 else rows)
+        for frames in islice(coming, length - first):
+            yield (frames[None] if len(rows) == 1 else frames), session.latents.float().cpu().numpy()
+
+
+def open_session(world: WorldModel, starts: Sequence[Start], seed: int) -> Session:
+    """Opens a session of B streams, each with its own beginning and, where the world takes one, its own picture."""
+    known, takes_picture = set(world.conditions.names), world.config.layout.reference != "none"
+    conditions = [_known(start.actions, known) for start in starts]
     one = len(starts) == 1
     session = world.session(
         seed=seed,
         first_frames=starts[0].frames if one else [start.frames for start in starts],
-        first_conditions=_known(starts[0].actions, known) if one else [_known(s.actions, known) for s in starts],
+        first_conditions=conditions[0] if one else conditions,
+        reference=starts[0].picture if takes_picture else None,
         num_streams=len(starts),
     )
-    for step in zip(*(_known(script, known) for script in actions), strict=True):
-        frames = session.step(step[0] if one else list(step))
-        yield (frames[None] if one else frames), session.latents.float().cpu().numpy()
+    for row in range(1, len(starts) if takes_picture else 0):  # a session opens with one picture for all
+        start = starts[row]
+        session.reset(row, start.frames, conditions[row], reference=start.picture, seed=seed + row)
+    return session
 
 
 def rollout(

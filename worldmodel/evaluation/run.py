@@ -13,8 +13,9 @@ import torch
 
 from worldmodel.evaluation import control, drift, machine, memory, prediction, reconstruction
 from worldmodel.evaluation.figure import Task
+from worldmodel.evaluation.heads import identity, latency, lipsync, mood, pose, turns
 from worldmodel.evaluation.heldout import HeldOut
-from worldmodel.evaluation.options import FIGURES, Options, Unavailable
+from worldmodel.evaluation.options import Options, Unavailable, suited
 from worldmodel.evaluation.report import write_report
 from worldmodel.evaluation.rollout import Report
 from worldmodel.evaluation.targets import judge
@@ -26,16 +27,22 @@ MEASURES = {
     "control": control.measure,
     "drift": drift.measure,
     "memory": memory.measure,
+    "lipsync": lipsync.measure,
+    "pose": pose.measure,
+    "mood": mood.measure,
+    "turns": turns.measure,
+    "identity": identity.measure,
+    "latency": latency.measure,
 }
 
 
 def evaluate(
     checkpoint: str | Path,
-    data: Path,
+    data: Path | Sequence[Path],
     out: Path,
     options: Options,
     *,
-    only: Sequence[str] = FIGURES,
+    only: Sequence[str] | None = None,
     worlds: str = "",
     reader: Path | None = None,
     device: torch.device | str | None = None,
@@ -47,13 +54,14 @@ def evaluate(
 
     Args:
         checkpoint: a checkpoint's folder, or its id on the hub.
-        data: a clip set of worlds that were not trained on.
+        data: a clip set of worlds that were not trained on, or several.
         out: the folder for figures.json, report.html, plots and sheets; figures there of the same checkpoint, clips and
             sizes are kept unless they are measured again.
         options: how much to measure.
-        only: names of the figures to measure.
+        only: names of the figures to measure; by default those that suit the world.
         worlds: the module that registers the clips' rendered worlds, "" to do without their truth.
-        reader: a saved inverse-dynamics model to use instead of training one.
+        reader: a saved reader (reader.safetensors or head_reader.safetensors of an evaluation) to use instead of
+            training one.
         device: where the model runs.
         command: the command line, for the record.
         quick: whether the options are the small ones, for the record.
@@ -67,7 +75,7 @@ def evaluate(
         ValueError: if clips and checkpoint do not fit together, or the checkpoint is missing or damaged.
     """
     if reader is not None and not reader.is_file():
-        raise FileNotFoundError(f"no inverse-dynamics model at {reader}: leave out --reader to train one")
+        raise FileNotFoundError(f"no reader at {reader}: leave out --reader to train one")
     world = WorldModel.from_pretrained(checkpoint, device=device)
     assert world.folder is not None
     held_out = HeldOut(data, world)
@@ -91,8 +99,9 @@ def evaluate(
         "seconds": {},
     }
     _keep(record, out / "figures.json")
-    for name in only:
-        task = Task(world, held_out, options, out, _prefixed(report, name), worlds, reader)
+    shared: dict[str, Any] = {}
+    for name in suited(world.conditions.names) if only is None else only:
+        task = Task(world, held_out, options, out, _prefixed(report, name), worlds, reader, shared)
         begun = time.perf_counter()
         record["figures"].pop(name, None)
         record["unavailable"].pop(name, None)

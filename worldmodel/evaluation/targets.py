@@ -1,34 +1,18 @@
-"""What a small voxel world's checkpoint should reach, and whether it does."""
+"""What a small world's checkpoint should reach, and whether it does; `heads.targets` says it of talking heads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
+
+from worldmodel.evaluation.heads import targets as heads
+from worldmodel.evaluation.target import Target
 
 RECONSTRUCTION_DB = 26.0
 CONTROL = 0.85
 CONTROL_TRUTH = 0.95
 HORIZONS = ("1", "10", "50")
-
-
-@dataclass(frozen=True)
-class Target:
-    """One line of the verdict.
-
-    Attributes:
-        figure: the measurement it belongs to.
-        what: in words.
-        measured: the value, worded.
-        wanted: the least that is wanted, worded.
-        reached: whether it is; None where it could not be measured.
-    """
-
-    figure: str
-    what: str
-    measured: str
-    wanted: str
-    reached: bool | None
 
 
 def judge(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -58,6 +42,7 @@ def judge(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
             what = f"statistics within the range of {clips}, to frame {drift['frames']}"
             measured = f"{total - len(drift['outside' + suffix])} of {total}"
             targets.append(Target("drift", what, measured, "all", drift["within" + suffix]))
+    targets += heads.judge(figures)
     return [asdict(target) for target in targets]
 
 

@@ -100,6 +100,41 @@ class RenderedWorlds:
         picture, info = env.reset(seed=seed)
         return _follow(env, np.asarray(picture), info, script)
 
+    def perform(
+        self, meta: dict[str, Any], seed: int, frames: int, told: Sequence[Action] = ()
+    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        """Lets a world that brings its own player (`env.explorer`) be played by it, as while clips are recorded.
+
+        Args:
+            meta: of a clip of such a world.
+            seed: of the world and the player.
+            frames: T, how many to play.
+            told: what it is told in place of the player's own conditions, T - 1 actions, or none.
+
+        Returns:
+            Frames [T, H, W, 3] uint8, and the T infos by name, each with their numbers as an array [T, ...].
+
+        Raises:
+            Unavailable: if the world cannot be made, or brings no player.
+        """
+        env = self._env(meta)
+        own = getattr(env, "explorer", None)
+        if own is None:
+            raise Unavailable(f"the rendered world {meta['world']} brings no player of its own (env.explorer)")
+        try:
+            player = own(seed, frames)
+        except ImportError as error:
+            raise Unavailable(f"the rendered world {meta['world']} cannot be played: {error}") from error
+        picture, info = env.reset(seed=seed, options=getattr(player, "reset_options", None))
+        pictures, infos = [np.array(picture)], [info]
+        while len(pictures) < frames:
+            action = {**player.act(picture, info), **(told[len(pictures) - 1] if told else {})}
+            picture, _, _, _, info = env.step(action)
+            pictures.append(np.array(picture))
+            infos.append(info)
+        columns = {name: np.asarray([each[name] for each in infos]) for name in info if _is_number(info[name])}
+        return np.stack(pictures), columns
+
     def _env(self, meta: dict[str, Any]) -> gymnasium.Env[Any, Any]:
         name, kwargs = meta.get("world"), meta.get("world_kwargs", {})
         if not name or not (self.task.worlds or ":" in name):
@@ -112,6 +147,10 @@ class RenderedWorlds:
             except (ImportError, gymnasium.error.Error) as error:
                 raise Unavailable(f"the rendered world {name} cannot be made: {error}") from error
         return self._envs[identity]
+
+
+def _is_number(value: Any) -> bool:
+    return np.asarray(value).dtype.kind in "iuf"
 
 
 def _follow(
