@@ -1,22 +1,32 @@
 #!/usr/bin/env bash
 # From nothing to a world to play: record, train the autoencoder, encode, train the dynamics.
 #
-#     make train SIZE=small|base|large
+#     make train SIZE=small|base|large            the world of blocks
+#     make train-avatar SIZE=small|base|large     the talking head
 #
 # Stopped or killed at any moment, the same command continues where it was. Each step can be run by hand as well; any
 # setting is a key=value at its end (docs/train.md).
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# The one dial. Minutes are of training; recording and encoding come on top.
-size=${SIZE:-base}
-case "$size" in
-small) config=blockworld biome=meadow clips=64 frames=128 autoencoder_minutes=6 dynamics_minutes=8 ;;         # a look, on a CPU
-base) config=blockworld biome=meadow clips=384 frames=256 autoencoder_minutes=32 dynamics_minutes=150 ;;      # what ships, on two cores
-large) config=blockworld-large biome=default clips=4096 frames=256 autoencoder_minutes=60 dynamics_minutes=420 ;; # every biome, on GPUs
-*) echo "error: SIZE must be small, base or large, got $size" >&2 && exit 2 ;;
+# The one dial. Minutes are of training; recording and encoding come on top. small is a look, base is what ships, both on
+# a CPU; large is for GPUs.
+task=${TASK:-blockworld} size=${SIZE:-base}
+config=$task world=worldmodel/Avatar-v0 kwargs=()
+case "$task-$size" in
+blockworld-small) clips=64 frames=128 autoencoder_minutes=6 dynamics_minutes=8 ;;
+blockworld-base) clips=384 frames=256 autoencoder_minutes=32 dynamics_minutes=150 ;;
+blockworld-large) clips=4096 frames=256 autoencoder_minutes=60 dynamics_minutes=420 config=blockworld-large ;;
+avatar-small) clips=96 frames=97 autoencoder_minutes=8 dynamics_minutes=10 ;;
+avatar-base) clips=960 frames=97 autoencoder_minutes=40 dynamics_minutes=60 ;;
+avatar-large) clips=8192 frames=241 autoencoder_minutes=60 dynamics_minutes=240 ;;
+blockworld-* | avatar-*) echo "error: SIZE must be small, base or large, got $size" >&2 && exit 2 ;;
+*) echo "error: TASK must be blockworld or avatar, got $task" >&2 && exit 2 ;;
 esac
-name=blockworld$([ "$size" = base ] || echo "-$size")
+if [ "$task" = blockworld ]; then # one biome where the model is small, every biome where it is large
+    world=worldmodel/BlockWorld-v0 kwargs=(--world-kwargs "biome=$([ "$size" = large ] && echo default || echo meadow)")
+fi
+name=$task$([ "$size" = base ] || echo "-$size")
 
 # One process, or one for each GPU where there are several.
 train() {
@@ -27,8 +37,7 @@ train() {
     fi
 }
 
-python -m envs.record --world worldmodel/BlockWorld-v0 --world-kwargs "biome=$biome" \
-    --clips "$clips" --frames "$frames" --out "data/$name/train"
+python -m envs.record --world "$world" ${kwargs[@]+"${kwargs[@]}"} --clips "$clips" --frames "$frames" --out "data/$name/train"
 train stage=autoencoder "max_minutes=$autoencoder_minutes"
 train stage=latents
 train stage=dynamics "max_minutes=$dynamics_minutes"
@@ -38,4 +47,4 @@ cp -r "runs/$name/dynamics/export/." "checkpoints/$name/"
 echo "python play.py --checkpoint checkpoints/$name    plays it"
 echo "python -m worldmodel.evaluation --checkpoint checkpoints/$name --data DIR --out runs/$name/evaluation    measures it,"
 echo "on worlds that it has not seen:"
-echo "python -m envs.record --world-kwargs biome=$biome --clips 16 --frames 400 --seed 1000000 --out DIR"
+echo "python -m envs.record --world $world ${kwargs[*]:-} --clips 16 --frames 400 --seed 1000000 --out DIR"

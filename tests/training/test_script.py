@@ -23,18 +23,19 @@ if [ -n "${export:-}" ]; then mkdir -p "$export" && touch "$export/model_index.j
 """
 
 
-def run_script(folder: Path, size: str) -> subprocess.CompletedProcess[str]:
+def run_script(folder: Path, size: str, task: str = "blockworld") -> subprocess.CompletedProcess[str]:
     shutil.copy(ROOT / "train.sh", folder)
     (folder / "bin").mkdir()
     (folder / "bin" / "python").write_text(PYTHON)
     (folder / "bin" / "python").chmod(0o755)
-    environment = {**os.environ, "SIZE": size, "PATH": f"{folder / 'bin'}:/usr/bin:/bin"}
+    environment = {**os.environ, "TASK": task, "SIZE": size, "PATH": f"{folder / 'bin'}:/usr/bin:/bin"}
     return subprocess.run(["bash", "train.sh"], cwd=folder, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.parametrize("task", ["blockworld", "avatar"])
 @pytest.mark.parametrize("size", ["small", "base", "large"])
-def test_its_commands_are_accepted(size: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = run_script(tmp_path, size)
+def test_its_commands_are_accepted(size: str, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = run_script(tmp_path, size, task)
     assert done.returncode == 0, done.stderr
     record, *stages = [line.split() for line in (tmp_path / "commands").read_text().splitlines()]
     assert record[:2] == ["-m", "envs.record"]
@@ -42,13 +43,22 @@ def test_its_commands_are_accepted(size: str, tmp_path: Path, monkeypatch: pytes
     configs = [load_config(stage[2:]) for stage in stages]
     assert [config.stage for config in configs] == ["autoencoder", "latents", "dynamics"]
     assert all(stage[:2] == ["-m", "worldmodel.training"] for stage in stages)
-    assert {config.data.clips for config in configs} == {str(parse_arguments(record[2:]).out)}
-    name = "blockworld" if size == "base" else f"blockworld-{size}"
+    recorded = parse_arguments(record[2:])
+    assert task in recorded.world.lower() and recorded.clips > 0
+    assert {config.data.clips for config in configs} == {str(recorded.out)}
+    name = task if size == "base" else f"{task}-{size}"
     assert {config.run for config in configs} == {f"runs/{name}"}
     assert (tmp_path / "checkpoints" / name / "model_index.json").exists()
 
 
-def test_another_size_is_refused(tmp_path: Path) -> None:
-    done = run_script(tmp_path, "huge")
-    assert done.returncode == 2 and "SIZE must be small, base or large, got huge" in done.stderr
+@pytest.mark.parametrize(
+    ("size", "task", "said"),
+    [
+        ("huge", "avatar", "SIZE must be small, base or large, got huge"),
+        ("base", "farm", "TASK must be blockworld or avatar, got farm"),
+    ],
+)
+def test_another_size_or_task_is_refused(size: str, task: str, said: str, tmp_path: Path) -> None:
+    done = run_script(tmp_path, size, task)
+    assert done.returncode == 2 and said in done.stderr
     assert not (tmp_path / "commands").exists()
