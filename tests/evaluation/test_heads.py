@@ -197,7 +197,8 @@ def test_latency_is_of_a_real_stream(task: Task) -> None:
     assert 0 < figures["first_ms"]["p50"] < figures["all_ms"]["p50"] <= figures["all_ms"]["max"]
     assert figures["sound_to_first_ms"]["max"] == pytest.approx(480 + figures["first_ms"]["max"])
     verdict = reached("latency", figures)
-    assert verdict["chunks that missed their deadline"] is None  # ten minutes were not measured
+    # Ten minutes were not measured: nothing is reached, but on a busy machine a chunk may well have been late.
+    assert verdict["chunks that missed their deadline"] is (False if figures["misses"] else None)
 
 
 def test_deadlines_are_judged() -> None:

@@ -100,7 +100,7 @@ class Options:
     head_chunks: int = 1250
     head_lessons: int = 280
     head_lesson_frames: int = 36
-    head_reader_steps: int = 700
+    head_reader_steps: int = 1100
     head_examined: int = 24
 
     def to_dict(self) -> dict[str, Any]:

@@ -69,14 +69,15 @@ def train_reader(
     aperture, mood, who = (torch.from_numpy(x) for x in (lessons.aperture, lessons.mood, lessons.who))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = HeadReader(points.shape[1], num_moods).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = HeadReader(points.shape[1], num_moods)
         persons = nn.Parameter(torch.randn(int(who.max()) + 1, WHO))
         optimizer = torch.optim.AdamW([*model.parameters(), persons], weight_decay=0.02)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=steps)
         order = np.concatenate([rng.permutation(len(who)) for _ in range(-(-steps * batch_size // len(who)))])
         for step in range(steps):
             picked = order[step * batch_size : (step + 1) * batch_size]
-            x = _disturb(torch.cat(list(shrink(lessons.frames[picked]))))
+            # Channels first in memory, too: random numbers are then drawn several times faster.
+            x = _disturb(torch.cat(list(shrink(lessons.frames[picked]))).contiguous())
             right = points[picked].clone()
             half = len(picked) // 2  # of every batch, as in a mirror
             x[:half] = x[:half].flip(3)
@@ -99,7 +100,7 @@ def train_reader(
             schedule.step()
             if (step + 1) % 100 == 0:
                 report(f"reader: step {step + 1}/{steps}, loss {float(loss.detach()):.3f}")
-    return model.to(memory_format=torch.contiguous_format).eval()
+    return model.eval()
 
 
 def _disturb(x: Tensor) -> Tensor:
