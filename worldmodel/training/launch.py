@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import math
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -19,12 +16,11 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from torch import Generator
 
+from worldmodel.training.bf16 import cpu_is_faster_with_bf16
 from worldmodel.training.config import TrainingConfig
 from worldmodel.training.strategy import LAUNCHERS, asked_strategy
 
 DISTRIBUTED = "ACCELERATE_USE_CPU=true torchrun --nproc_per_node {count} -m worldmodel.training …"
-BF16_TRIAL_SIZE, BF16_TRIALS = 768, 6  # the matrices that tell whether a processor gains by bfloat16
-BF16_GAIN = 0.8  # of the time of float32 that it must stay below: the casts around it cost something too
 
 
 class Interrupted(SystemExit):
@@ -64,29 +60,6 @@ class StopSignal:
         if self._noted:
             raise Interrupted(128 + number)
         self._noted = number
-
-
-@functools.cache
-def cpu_is_faster_with_bf16() -> bool:
-    """Whether matrices of bfloat16 are multiplied faster than those of float32 here: measured, since it is not told.
-
-    Some processors with instructions for it take half the time, some twice, and those without many times as long.
-    """
-    if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.12
-        return False
-    found = torch.cpu.get_capabilities()
-    if not any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16")):
-        return False
-    generator = Generator().manual_seed(0)
-    wide = torch.randn(BF16_TRIAL_SIZE, BF16_TRIAL_SIZE, generator=generator)
-    narrow = wide.bfloat16()
-    seconds = {dtype: math.inf for dtype in (wide.dtype, narrow.dtype)}
-    for _ in range(BF16_TRIALS):  # in turn, and the best of each: other work on the machine slows both
-        for matrix in (wide, narrow):
-            begun = time.perf_counter()
-            _ = matrix @ matrix
-            seconds[matrix.dtype] = min(seconds[matrix.dtype], time.perf_counter() - begun)
-    return seconds[narrow.dtype] < BF16_GAIN * seconds[wide.dtype]
 
 
 def start(config: TrainingConfig) -> Accelerator:

@@ -9,6 +9,7 @@ import torch.distributed
 from torch import Tensor, nn
 
 from worldmodel.training.config import PhaseConfig
+from worldmodel.training.muon import Muon
 
 SMALLEST_MATRIX = 16  # a smaller side means pixels, keys or scalars: no hidden matrix
 
@@ -84,15 +85,7 @@ def build_optimizers(
             assert parameter.grad is not None
             view.grad = parameter.grad.view(parameter.shape[0], -1)
             views.append(view)
-        optimizers.append(
-            torch.optim.Muon(
-                views,
-                lr=config.lr,
-                momentum=config.momentum,
-                weight_decay=config.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
-            )
-        )
+        optimizers.append(Muon(views, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay))
     groups = [group for group in groups if group["params"]]
     if groups:
         betas = (config.betas[0], config.betas[1])
