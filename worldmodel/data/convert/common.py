@@ -69,7 +69,10 @@ class Pictures(Protocol):
     """The frames of a recording."""
 
     num_frames: int
-    fps: float | None
+
+    @property
+    def fps(self) -> float | None:
+        """Frames per second, where it is known."""
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yields them in order, [H, W, 3] uint8; raises Skip where one is missing or broken."""

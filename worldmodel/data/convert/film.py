@@ -63,7 +63,7 @@ class Film:
             raise Skip("no picture", "the video stream is empty")
         last, lasting = shown[-1]
         if not lasting:  # as long as the one before it
-            lasting = last - shown[-2][0] if len(shown) > 1 else 1 / stream.time_base.denominator
+            lasting = last - shown[-2][0] if len(shown) > 1 else stream.time_base
         self.num_frames = int((float(last + lasting) - self._begins) * fps + 1e-6)
 
     def frames(self) -> Iterator[np.ndarray]:
