@@ -253,7 +253,7 @@ class Trainer:
             strategy.backward(figures["loss"] / len(batches), last=not left)
             for name, value in figures.items():
                 total[name] = total.get(name, 0) + value.detach().float() / len(batches)
-        total["gradient"] = strategy.step(rate, self.progress.phase_step)
+        total["gradient_norm"] = strategy.step(rate, self.progress.phase_step)
         return total
 
     # -- records ------------------------------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ class Trainer:
             self.report.line(progress_line(phase, step, passed, values["loss"], speed, seconds, rate))
 
     def _check_finite(self, phase: str, values: Mapping[str, float]) -> None:
-        if not all(math.isfinite(values.get(key, 0.0)) for key in ("loss", "gradient")):
+        if not all(math.isfinite(values.get(key, 0.0)) for key in ("loss", "gradient_norm")):
             raise FloatingPointError(
                 f"{phase} is no longer finite at step {self.progress.step}: {values}; the last snapshot in "
                 f"{self.snapshots} is sound, continue from it with a smaller training.{phase}.lr (now "
