@@ -16,13 +16,12 @@ from player.options import MICROPHONE
 from player.portraits import read_portrait
 from player.sources.base import Source, SourceError, Tell
 from player.sources.captions import Captions, read_captions
-from player.sources.driving import DrivingVideo, fits, mediapipe_detector
+from player.sources.driving import Detect, DrivingVideo, fits, mediapipe_detector
 from player.sources.microphone import Microphone
 from player.sources.pose_file import read_poses
 from player.sources.sound_file import Sounds, read_sound, read_two_channels
 from player.sources.speech import spoken
 from player.worlds import World, WorldError, action_space_of, frame_rate, height_and_width
-from worldmodel.data.faces import Detect
 
 CONDITIONS = {
     **{"audio": "audio", "say": "audio", "listen": "listen", "duplex": "audio"},

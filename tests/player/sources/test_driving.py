@@ -12,10 +12,9 @@ import pytest
 import conditions
 from conditions.pose import JOINTS
 from player.sources.base import SourceError
-from player.sources.driving import DrivingVideo, fits, mediapipe_detector
+from player.sources.driving import MESH, DrivingVideo, fits, joints_of, mediapipe_detector
 from player.sources.speech import spoken
 from tests.player.sources.sounds import click, write_sound, write_video
-from worldmodel.data.faces import MESH, joints_of
 
 SPACE = conditions.space("pose")
 LANDMARKS = 478

@@ -11,16 +11,15 @@ from typing import Any
 from worldmodel.data.convert.common import MIN_FRAMES, Options
 from worldmodel.data.convert.minerl_export import export
 from worldmodel.data.convert.run import FORMATS, complaints, convert
-from worldmodel.data.convert.video import CHANNELS, CROPS
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m worldmodel.data.convert",
-        description="Converts public recordings of Minecraft, and films of people talking, into clips: WebDataset tar "
-        "shards as envs.record writes them, and report.json, which says what was skipped and why. See docs/data. "
-        "minerl-export goes the other way: SRC is a folder of clips, OUT a data folder as minerl.data reads it.",
+        description="Converts public recordings of Minecraft into clips: WebDataset tar shards as envs.record writes "
+        "them, and report.json, which says what was skipped and why. See docs/data. minerl-export goes the other way: "
+        "SRC is a folder of clips, OUT a data folder as minerl.data reads it.",
         epilog="Kill it at any moment and run the same command again: it continues. The exit status is 1 if too much "
         "was skipped or the pictures do not move when the actions say so.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -31,17 +30,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=256, help="frames a clip; longer recordings are cut")
     parser.add_argument("--size", type=_size, default=None, help="H or HxW in pixels; the source's by default")
     parser.add_argument(
-        "--fps",
-        type=float,
-        default=None,
-        help="rate to give the clips, frame for frame, the source's by default; video: rate to show films at, 12.5",
+        "--fps", type=float, default=None, help="rate to give the clips, frame for frame; the source's by default"
     )
     parser.add_argument("--gui", choices=["draw", "cut"], default="draw", help="vpt: frames with an open menu")
-    parser.add_argument("--crop", choices=CROPS, default=None, help="video: the square that is cut out; center")
-    parser.add_argument(
-        "--face-model", default=None, metavar="FILE", help="video: face_landmarker.task, for --crop face"
-    )
-    parser.add_argument("--listen", choices=CHANNELS, default=None, help="video: channel of the other speaker")
     parser.add_argument("--recordings-per-shard", type=int, default=8, help="recordings in a tar file")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--max-skipped", type=float, default=0.05, help="share of recordings that may be skipped")
@@ -57,13 +48,6 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("--fps is for converting, minerl-export writes clips of 20 Hz as they are")
     if arguments.gui != "draw" and arguments.format != "vpt":
         parser.error(f"--gui is for vpt, {arguments.format} does not say where menus are open")
-    for name in ("crop", "face_model", "listen"):
-        if getattr(arguments, name) is not None and arguments.format != "video":
-            parser.error(f"--{name.replace('_', '-')} is for video, {arguments.format} has no films of people")
-    if (arguments.crop == "face") != (arguments.face_model is not None):
-        parser.error("--crop face and --face-model FILE go together: give both or neither")
-    if arguments.face_model is not None and not Path(arguments.face_model).is_file():
-        parser.error(f"no face model at {arguments.face_model}: check --face-model")
     return arguments
 
 
@@ -75,10 +59,7 @@ def main(argv: list[str] | None = None) -> int:
             count = export(arguments.source, arguments.out, arguments.environment, arguments.size, arguments.workers)
             print(f"{arguments.out / arguments.environment}: {count} recordings")
             return 0
-        chosen = {
-            name: getattr(arguments, name) for name in ("frames", "size", "gui", "fps", "crop", "face_model", "listen")
-        }
-        options = Options(**chosen)
+        options = Options(arguments.frames, arguments.size, arguments.gui, arguments.fps)
         shards = arguments.recordings_per_shard
         report = convert(arguments.format, arguments.source, arguments.out, options, shards, arguments.workers)
     except ValueError as error:

@@ -20,7 +20,7 @@ import numpy as np
 from av.error import FFmpegError
 from PIL import Image
 
-from conditions import Condition, names
+from conditions import names
 from worldmodel.data.clips import Clip
 from worldmodel.data.convert.files import Recording
 
@@ -49,33 +49,13 @@ class Options:
         frames: T of a clip; a recording's last clip may be shorter, down to MIN_FRAMES.
         size: H, W of the clips; the source's when None.
         gui: what becomes of frames with an open menu, "draw" (with the cursor) or "cut".
-        fps: frames a second that the clips are said to have; the source's when None. No frame is added or left out; but
-            films are shown at this rate, by default at 12.5.
-        crop: what is cut out of a film, "center", "face" or "none"; None is "center".
-        face_model: path of the model that finds faces.
-        listen: the channel of a film's sound that is the other speaker's, "left" or "right"; None mixes them.
+        fps: frames a second that the clips are said to have; the source's when None. No frame is added or left out.
     """
 
     frames: int = 256
     size: tuple[int, int] | None = None
     gui: str = "draw"
     fps: float | None = None
-    crop: str | None = None
-    face_model: str | None = None
-    listen: str | None = None
-
-
-class Pictures(Protocol):
-    """The frames of a recording."""
-
-    num_frames: int
-
-    @property
-    def fps(self) -> float | None:
-        """Frames per second, where it is known."""
-
-    def frames(self) -> Iterator[np.ndarray]:
-        """Yields them in order, [H, W, 3] uint8; raises Skip where one is missing or broken."""
 
 
 @dataclass
@@ -83,7 +63,7 @@ class Track:
     """A recording as its format understands it.
 
     Attributes:
-        video: the mp4 file, or its pictures.
+        video: the mp4 file.
         first: the frame of the video that values[0] leads on from.
         conditions: name -> raw values (None where missing) or packed array; values[i] leads from frame first + i of
             the video to frame first + i + 1.
@@ -95,7 +75,7 @@ class Track:
         notes: things to count in the report: what was left out or repaired.
     """
 
-    video: bytes | Pictures
+    video: bytes
     first: int
     conditions: Mapping[str, Any]
     segments: list[tuple[int, int]]
@@ -114,10 +94,6 @@ class Format(Protocol):
 
     def read(self, recording: Recording, options: Options) -> Track:
         """Reads one; raises Skip where its parts are missing, broken or do not fit together."""
-
-    def conditions(self, options: Options) -> list[Condition]:
-        """Returns the conditions that clips are stored with, those of the default config aside."""
-        return []
 
 
 class Video:
@@ -180,7 +156,7 @@ def make_clips(track: Track, key: str, options: Options, cuts: list[Skip]) -> It
         options: how long and how large.
         cuts: filled with what ended the recording early, if anything did; its clips before that are right.
     """
-    video = Video(track.video) if isinstance(track.video, bytes) else track.video
+    video = Video(track.video)
     spans = [span for segment in track.segments for span in split(*segment, options.frames)]
     fps = options.fps or video.fps or track.fps
     track.notes["frames left out"] += _uncovered(spans, video.num_frames - track.first)

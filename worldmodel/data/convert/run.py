@@ -18,14 +18,10 @@ from worldmodel.data.convert.files import Recording
 from worldmodel.data.convert.gf_minecraft import GfMinecraft
 from worldmodel.data.convert.minerl import MineRL
 from worldmodel.data.convert.teco import Teco
-from worldmodel.data.convert.video import TalkingVideo
 from worldmodel.data.convert.vpt import Vpt
 from worldmodel.data.resume import claimed, in_processes, shard_path, write_json
 
-FORMATS: dict[str, type[Format]] = {
-    **{"teco": Teco, "vpt": Vpt, "gf-minecraft": GfMinecraft, "minerl": MineRL},
-    **{"video": TalkingVideo},
-}
+FORMATS: dict[str, type[Format]] = {"teco": Teco, "vpt": Vpt, "gf-minecraft": GfMinecraft, "minerl": MineRL}
 LISTED = 1000  # of each kind in report.json; the reports beside the shards list them all
 MIN_MEASURED = 5  # recordings, before their alignment is judged
 
@@ -77,15 +73,12 @@ def convert(
             to it.
     """
     out = Path(out)
-    reader = FORMATS[format]()
-    reader.conditions(options)  # refuses what clips cannot be stored with
-    found = reader.find(Path(source))
+    found = FORMATS[format]().find(Path(source))
     digest = hashlib.sha256("\n".join(recording.name for recording in found).encode()).hexdigest()[:16]
     conversion = Conversion(format, len(found), digest, options, recordings_per_shard)
     facts = asdict(conversion)
-    for later in ("fps", "crop", "face_model", "listen"):  # conversions from before there was a choice lack them
-        if facts["options"][later] is None:
-            del facts["options"][later]
+    if options.fps is None:  # as in the facts of conversions from before there was a choice
+        del facts["options"]["fps"]
     with claimed(out, "conversion", "converting", facts):
         starts = range(0, len(found), recordings_per_shard)
         batches = [found[start : start + recordings_per_shard] for start in starts]
@@ -108,8 +101,7 @@ def convert_shard(conversion: Conversion, out: Path, shard: int, recordings: lis
     notes: Counter[str] = Counter()
     reader = FORMATS[conversion.format]()
     path = shard_path(out, shard)
-    stored = reader.conditions(conversion.options)
-    with ClipWriter(path, stored) as writer:
+    with ClipWriter(path) as writer:
         for number, recording in enumerate(recordings, shard * conversion.recordings_per_shard):
             cuts: list[Skip] = []
             lags: list[int | None] = []
@@ -118,7 +110,6 @@ def convert_shard(conversion: Conversion, out: Path, shard: int, recordings: lis
                     raise Skip("damaged or foreign", recording.problem)
                 track = reader.read(recording, conversion.options)
                 track.meta["recording"] = recording.name
-                track.meta["conditions"] = {condition.name: asdict(condition.config) for condition in stored}
                 for clip in make_clips(track, clean_key(number, recording.name), conversion.options, cuts):
                     writer.write(clip)
                     lags.append(best_lag(clip))
