@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.data.convert.talking import clap, is_flash, seen_at, write_film
+from player.recorder import Recorder
+from tests.data.convert.talking import clap, is_flash, picture, seen_at, write_film
 from worldmodel.data.clips import Clip, ClipSet
 from worldmodel.data.convert.run import convert
 from worldmodel.data.convert.talking import TalkingOptions
@@ -97,3 +98,20 @@ def test_two_channels_are_two_voices(tmp_path: Path) -> None:
     write_film(tmp_path / "mono/in/a.mp4", sound=clap(4, 48000, 2.0))
     _, report = converted(tmp_path / "mono", listen="left")
     assert report["skipped_by_reason"] == {"not two channels": 1}
+
+
+def test_a_film_of_play_gives_back_the_sound_of_its_actions(tmp_path: Path) -> None:
+    """The recorder puts the sound of the action that leads to a frame beside that frame: here it comes back."""
+    random = np.random.default_rng(0)
+    sounds = [(0.3 * np.sin(np.arange(1280) * random.uniform(0.2, 0.9))).astype(np.float32) for _ in range(40)]
+    (tmp_path / "in").mkdir()
+    with Recorder(tmp_path / "in/play.mp4", 12.5, 1) as recorder:
+        for index in range(41):
+            action = {"audio": sounds[index - 1]} if index else None
+            recorder.write(picture(index / 12.5, False), action, sounds[index - 1][:, None] if index else None)
+    (clip,), _ = converted(tmp_path)
+    actions = clip.actions()
+    assert len(clip.frames) == 41 and len(actions) == 40
+    for step in range(39):  # the last is cut a little by AAC
+        likeness = [float(np.corrcoef(actions[step]["audio"], sounds[other])[0, 1]) for other in range(40)]
+        assert int(np.argmax(likeness)) == step and likeness[step] > 0.9

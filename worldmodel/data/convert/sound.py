@@ -57,7 +57,8 @@ class Sound:
                 stream = container.streams.audio[0]
                 if apart and stream.channels != 2:
                     raise Skip("not two channels", f"it has {stream.channels}, and --listen wants one voice a channel")
-                self._stretches = list(self._decode(container, stream, apart))
+                for stretch in self._decode(container, stream, apart):
+                    self._stretches.append(stretch)
         except FFmpegError as error:
             self.damage = str(error)
 
@@ -79,15 +80,19 @@ class Sound:
     def _decode(self, container: InputContainer, stream: AudioStream, apart: bool) -> Iterator[Stretch]:
         blocks: list[np.ndarray] = []
         resampler: av.AudioResampler | None = None
-        begins, heard = 0.0, 0.0  # of the stretch: when it begins, and for how long it goes on, in seconds
+        begins, heard, kind = 0.0, 0.0, ("", "", 0)  # of the stretch: when it begins, how long it lasts, its form
         for frame in self._frames(container, stream):
+            if apart and frame.layout.nb_channels != 2:
+                self.damage = f"it turns to {frame.layout.nb_channels} channels"
+                continue
             time = begins + heard if frame.time is None else frame.time
-            if resampler is None or abs(time - begins - heard) > GAP_S:
+            now = frame.format.name, frame.layout.name, frame.sample_rate
+            if resampler is None or kind != now or abs(time - begins - heard) > GAP_S:
                 if resampler is not None:
                     yield _stretch(begins, [*blocks, *_resampled(resampler, None, apart)])
-                layout = stream.layout.name if stream.channels <= 2 else "mono"
+                layout = frame.layout.name if frame.layout.nb_channels <= 2 else "mono"
                 resampler = av.AudioResampler(format="fltp", layout=layout, rate=SAMPLE_RATE)
-                blocks, begins, heard = [], time, 0.0
+                blocks, begins, heard, kind = [], time, 0.0, now
             heard += frame.samples / frame.sample_rate
             frame.pts = None
             blocks += _resampled(resampler, frame, apart)
