@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -88,6 +89,21 @@ def test_a_film_without_sound_is_kept_and_counted(tmp_path: Path) -> None:
     write_film(tmp_path / "in/a.mp4")
     (clip,), report = converted(tmp_path)
     assert "audio" not in clip.conditions and report["notes"]["films without sound"] == 1
+
+
+def test_sound_that_is_damaged_is_missing_there_and_nowhere_shifted(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "in/a.mkv", flash_s=None, sound=clap(4, 48000, 3.0))
+    with av.open(str(path)) as container:
+        found = [(p.pos, p.size) for p in container.demux(audio=0) if p.size and 1.0 < float(p.pts * p.time_base) < 1.5]
+    data = bytearray(path.read_bytes())
+    for place, size in found:
+        data[place + 20 : place + size] = bytes(size - 20)
+    path.write_bytes(bytes(data))
+    (clip,), report = converted(tmp_path)
+    assert heard_s(clip) == pytest.approx(3.0, abs=0.003)
+    missing = [index for index, value in enumerate(clip.conditions["audio"]) if value is None]
+    assert len(found) == 5 and missing == list(range(missing[0], missing[0] + 6)) and missing[0] == 12
+    assert report["notes"]["films whose sound is broken in places: it is missing there"] == 1
 
 
 def test_two_channels_are_two_voices(tmp_path: Path) -> None:
