@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -104,16 +106,21 @@ def reset_options(args: argparse.Namespace, world: World, track: Track | None, t
     if not takes:
         raise WorldError("--portrait is for a checkpoint with a reference picture, and this one has none: leave it out")
     height, width = height_and_width(left)
-    detect = _detector(args)
-    portraits = [read_portrait(path, height, width, tell, detect) for path in args.portrait]
+    with _detector(args) as detect:
+        portraits = [read_portrait(path, height, width, tell, detect) for path in args.portrait]
     if not isinstance(world, Duplex):
         return options | {"reference": portraits[0]}
     return {"left": {"reference": portraits[0]}, "right": {"reference": portraits[-1]}}
 
 
-def _detector(args: argparse.Namespace) -> Detect | None:
+@contextmanager
+def _detector(args: argparse.Namespace) -> Iterator[Detect | None]:
     """What looks for a face in a portrait, where a model for it was given."""
-    return None if args.face_model is None else face_detector(args.face_model)
+    if args.face_model is None:
+        yield None
+        return
+    with closing(face_detector(args.face_model)) as detect:
+        yield detect
 
 
 def _box(space: spaces.Dict, name: str) -> spaces.Box:

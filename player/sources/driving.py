@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from conditions.pose import JOINTS
 from player.sources.base import SourceError, Tell, existing
-from worldmodel.data.faces import Detect, Picture, joints_of, mediapipe_detector
+from worldmodel.data.faces import Detect, FaceDetector, Picture, joints_of
 
 
 class DrivingVideo:
@@ -76,8 +76,10 @@ class DrivingVideo:
         return self._points
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file and the detector."""
         self._container.close()
+        if isinstance(self._detect, FaceDetector):
+            self._detect.close()
 
     def _found(self, picture: Picture) -> NDArray[np.float32] | None:
         landmarks = self._detect(picture)
@@ -104,13 +106,13 @@ def fits(space: spaces.Space) -> bool:
     return space.shape == (len(JOINTS), 2)
 
 
-def face_detector(model: str | Path | None) -> Detect:
-    """Opens the detector of faces, as `mediapipe_detector`.
+def face_detector(model: str | Path | None) -> FaceDetector:
+    """Opens the detector of faces.
 
     Raises:
-        SourceError: where that raises ValueError.
+        SourceError: where `FaceDetector` raises ValueError.
     """
     try:
-        return mediapipe_detector(model)
+        return FaceDetector(model)
     except ValueError as error:
         raise SourceError(f"{error}; or give --pose FILE.npz, key points found elsewhere") from error

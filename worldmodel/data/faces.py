@@ -45,44 +45,52 @@ def joints_of(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
     return points
 
 
-def mediapipe_detector(model: str | Path | None) -> Detect:
-    """Opens MediaPipe's detector of face landmarks.
+class FaceDetector:
+    """MediaPipe's detector of face landmarks. Close it: left to the interpreter's end, MediaPipe complains there."""
 
-    Args:
-        model: path of its `face_landmarker.task`.
+    def __init__(self, model: str | Path | None) -> None:
+        """Opens it.
 
-    Raises:
-        ValueError: if the extra `driving` is not installed, or the model is missing or broken.
-    """
-    try:
-        import mediapipe
-        from mediapipe.tasks.python import BaseOptions, vision
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            "key points of a face need MediaPipe, which is not installed: pip install 'worldmodel[driving]', or "
-            "pip install mediapipe"
-        ) from error
-    if model is None:
-        raise ValueError(
-            "MediaPipe's package brings no model: give --face-model FILE, the face_landmarker.task of "
-            "https://ai.google.dev/edge/mediapipe/solutions/vision/face_landmarker"
-        )
-    path = Path(model)
-    if not path.is_file() or not path.stat().st_size:
-        problem = "is empty (0 bytes)" if path.is_file() else "is not there"
-        raise ValueError(f"the face model {path} {problem}: check --face-model")
-    options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(path)))
-    try:
-        landmarker: Any = vision.FaceLandmarker.create_from_options(options)
-    except (RuntimeError, ValueError, OSError) as error:
-        raise ValueError(f"{path} is no face_landmarker.task: {error}") from error
+        Args:
+            model: path of its `face_landmarker.task`.
 
-    def detect(picture: Picture) -> NDArray[np.float32] | None:
-        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(picture))
-        faces = landmarker.detect(image).face_landmarks
+        Raises:
+            ValueError: if the extra `driving` is not installed, or the model is missing or broken.
+        """
+        try:
+            import mediapipe
+            from mediapipe.tasks.python import BaseOptions, vision
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                "key points of a face need MediaPipe, which is not installed: pip install 'worldmodel[driving]', or "
+                "pip install mediapipe"
+            ) from error
+        if model is None:
+            raise ValueError(
+                "MediaPipe's package brings no model: give --face-model FILE, the face_landmarker.task of "
+                "https://ai.google.dev/edge/mediapipe/solutions/vision/face_landmarker"
+            )
+        path = Path(model)
+        if not path.is_file() or not path.stat().st_size:
+            problem = "is empty (0 bytes)" if path.is_file() else "is not there"
+            raise ValueError(f"the face model {path} {problem}: check --face-model")
+        options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(path)))
+        try:
+            self._landmarker: Any = vision.FaceLandmarker.create_from_options(options)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise ValueError(f"{path} is no face_landmarker.task: {error}") from error
+        self._image: Any = mediapipe.Image
+        self._format: Any = mediapipe.ImageFormat.SRGB
+
+    def __call__(self, picture: Picture) -> NDArray[np.float32] | None:
+        """Returns the landmarks [L, 2] of the face in [H, W, 3], in picture widths; None if none is found."""
+        image = self._image(image_format=self._format, data=np.ascontiguousarray(picture))
+        faces = self._landmarker.detect(image).face_landmarks
         if not faces:
             return None
         across = picture.shape[0] / picture.shape[1]  # MediaPipe measures y in heights
         return np.array([(point.x, point.y * across) for point in faces[0]], np.float32)
 
-    return detect
+    def close(self) -> None:
+        """Lets go of the model."""
+        self._landmarker.close()

@@ -51,11 +51,20 @@ def detected(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     """Puts the square's detector where MediaPipe's is opened, and lists the models asked for."""
     models: list[str | None] = []
 
-    def opened(model: str | None) -> Any:
-        models.append(model)
-        return white_square
+    class Square:
+        def __init__(self, model: str | None) -> None:
+            models.append(model)
+            self.is_open = True
 
-    monkeypatch.setattr(talking, "mediapipe_detector", opened)
+        def __call__(self, picture: np.ndarray) -> np.ndarray | None:
+            assert self.is_open
+            return white_square(picture)
+
+        def close(self) -> None:
+            self.is_open = False
+            models.append("closed")
+
+    monkeypatch.setattr(talking, "FaceDetector", Square)
     return models
 
 
@@ -68,7 +77,7 @@ def test_one_box_holds_the_face_and_the_joints_follow_it(tmp_path: Path, detecte
     write_film(tmp_path / "in/a.mp4", seconds=2.4, frames=[scene(x) for x in places])
     report = convert("video", tmp_path / "in", tmp_path / "out", face_options(frames=31), progress=False)
     clips = list(ClipSet(tmp_path / "out"))
-    assert detected and set(detected) == {"m.task"} and report["clips"] == len(clips) == 2
+    assert detected == ["m.task", "closed"] * 2 and report["clips"] == len(clips) == 2
     for clip, start in zip(clips, (0, 30), strict=True):
         top, left, height, width = clip.meta["crop"]
         assert clip.frames.shape[1:] == (32, 32, 3) and height == width >= 2 * SIDE

@@ -119,6 +119,10 @@ class Format(Protocol):
         """Readies what reading needs besides the recordings; raises ValueError where that is not there."""
         return None
 
+    def end(self) -> None:
+        """Lets go of it."""
+        return None
+
     def conditions(self, options: Options) -> list[Condition]:
         """Returns the conditions whose values are not those of their default configs."""
         return []

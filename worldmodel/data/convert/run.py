@@ -82,7 +82,8 @@ def convert(
     out = Path(out)
     reader = FORMATS[format]()
     found = reader.find(Path(source))
-    reader.begin(options)
+    reader.begin(options)  # what is missing is named before the first shard
+    reader.end()
     digest = hashlib.sha256("\n".join(recording.name for recording in found).encode()).hexdigest()[:16]
     conversion = Conversion(format, len(found), digest, options, recordings_per_shard)
     with claimed(out, "conversion", "converting", asdict(conversion)):
@@ -131,6 +132,7 @@ def convert_shard(conversion: Conversion, out: Path, shard: int, recordings: lis
             report["clips"] += len(lags)
             report["cut" if lags else "skipped"] += [_entry(recording, cut) for cut in cuts]
             report["lags"].append(Counter(lag for lag in lags if lag is not None).most_common(1))
+    reader.end()
     if not report["clips"]:
         path.unlink()
     report["notes"] = {note: count for note, count in sorted(notes.items()) if count}

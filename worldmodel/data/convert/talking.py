@@ -35,7 +35,7 @@ from worldmodel.data.convert.framing import (
 )
 from worldmodel.data.convert.pictures import Film, SteadyFrames, opened, thumbnail
 from worldmodel.data.convert.sound import Sound
-from worldmodel.data.faces import Detect, mediapipe_detector
+from worldmodel.data.faces import Detect, FaceDetector
 
 VIDEOS = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
@@ -99,7 +99,12 @@ class TalkingHeads(Format):
         if not isinstance(options, TalkingOptions):
             raise ValueError("the format video must have its own options, TalkingOptions")
         if options.crop == "face":
-            self._detect = mediapipe_detector(options.face_model)
+            self._detect = FaceDetector(options.face_model)
+
+    def end(self) -> None:
+        """Closes it."""
+        if isinstance(self._detect, FaceDetector):
+            self._detect.close()
 
     def conditions(self, options: Options) -> list[Condition]:
         """Returns the conditions of sound, of as many samples as a frame lasts."""
