@@ -60,6 +60,7 @@ def write_film(
     rate: int = 48000,
     late_s: float = 0.0,
     frames: list[np.ndarray] | None = None,
+    pixel: Fraction = Fraction(1),
 ) -> Path:
     """Writes a film.
 
@@ -73,6 +74,7 @@ def write_film(
         rate: of the sound.
         late_s: when the first sample is heard.
         frames: the pictures themselves, instead of those of their times.
+        pixel: width of a pixel in its height.
     """
     times = np.arange(round(seconds * fps)) / fps if times is None else times
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,6 +82,7 @@ def write_film(
         video = container.add_stream("libx264", rate=fps, options={"crf": "8", "preset": "ultrafast", "bf": "0"})
         first = picture(0, False) if frames is None else frames[0]
         video.height, video.width, video.pix_fmt = first.shape[0], first.shape[1], "yuv420p"
+        video.codec_context.sample_aspect_ratio = pixel
         video.codec_context.time_base = video.time_base = Fraction(1, 1000)
         voice: Any = None
         if sound is not None:

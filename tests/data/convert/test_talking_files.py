@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import tarfile
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import worldmodel.data.convert.run as run
 from tests.data.convert.talking import clap, is_flash, picture, write_film
 from tests.data.convert.test_run import contents
 from tests.player.sources.sounds import write_sound
+from tests.talking import talking_world
 from worldmodel.data.clips import Clip, ClipSet
 from worldmodel.data.convert.__main__ import main, parse_arguments
 from worldmodel.data.convert.run import convert
@@ -131,6 +134,42 @@ def test_center_is_the_middle_of_the_picture(tmp_path: Path) -> None:
     write_film(tmp_path / "in/a.mp4", seconds=1.6, frames=[striped] * 40)
     (clip,), _ = converted(tmp_path, size=(48, 48), crop="center")
     assert clip.frames.shape[1:3] == (48, 48) and clip.frames[..., 2:-2, :].max() < 30
+
+
+def test_pixels_that_are_not_square_are_made_so(tmp_path: Path) -> None:
+    narrow = np.full((48, 32, 3), 30, np.uint8)
+    narrow[16:32, 12:20] = 255  # to be seen as a square
+    write_film(tmp_path / "in/a.mp4", seconds=1.6, frames=[narrow] * 40, pixel=Fraction(2))
+    (clip,), _ = converted(tmp_path, size=(48, 48), crop="center")
+    rows, columns = np.nonzero(clip.frames[3].mean(axis=2) > 128)
+    assert np.ptp(rows) == pytest.approx(15, abs=1) and np.ptp(columns) == pytest.approx(15, abs=1)
+    assert clip.meta["crop"] == [0, 8, 48, 48]
+
+
+def test_films_inside_a_tar_file(tmp_path: Path) -> None:
+    write_film(tmp_path / "a.mp4", seconds=2, flash_s=1.0, sound=clap(2, 48000, 0.5))
+    (tmp_path / "a.txt").write_text("calm")
+    (tmp_path / "in").mkdir()
+    with tarfile.open(tmp_path / "in/films.tar", "w") as tar:
+        for name in ("a.mp4", "a.txt"):
+            tar.add(tmp_path / name, f"id7/{name}")
+    (clip,), _ = converted(tmp_path)
+    assert clip.meta["recording"] == "id7/a" and set(clip.conditions) == {"audio", "text"}
+
+
+def test_a_world_takes_the_clips(tmp_path: Path) -> None:
+    write_film(tmp_path / "in/a.mp4", seconds=2, sound=clap(2, 48000, 1.0))
+    (tmp_path / "in/a.srt").write_text(SRT.replace(", &", "").replace("talking &amp; lively", ""))
+    write_film(tmp_path / "in/b.mp4", seconds=2)
+    converted(tmp_path, size=(16, 16))
+    world = talking_world(chunk_frames=6)
+    clips = ClipSet(tmp_path / "out", conditions=world.conditions)
+    for index, heard in ((0, 24), (1, 0)):
+        prepared = world.conditions.prepare_columns(clips.columns(index), 24, 6)
+        assert int(prepared["audio"].present.sum()) == heard
+        assert not prepared["listen"].present.any() and not prepared["pose"].present.any()
+    prepared = world.conditions.prepare_columns(clips.columns(0), 24, 6)
+    assert prepared["text"].present.tolist() == [[True, True, True, False]]
 
 
 def test_stopped_and_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
