@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,12 +18,13 @@ from player.options import MICROPHONE
 from player.portraits import read_portrait
 from player.sources.base import Source, SourceError, Tell
 from player.sources.captions import Captions, read_captions
-from player.sources.driving import Detect, DrivingVideo, fits, mediapipe_detector
+from player.sources.driving import DrivingVideo, face_detector, fits
 from player.sources.microphone import Microphone
 from player.sources.pose_file import read_poses
 from player.sources.sound_file import Sounds, read_sound, read_two_channels
 from player.sources.speech import spoken
 from player.worlds import World, WorldError, action_space_of, frame_rate, height_and_width
+from worldmodel.data.faces import Detect
 
 CONDITIONS = {
     **{"audio": "audio", "say": "audio", "listen": "listen", "duplex": "audio"},
@@ -72,7 +75,7 @@ def open_sources(args: argparse.Namespace, world: World, tell: Tell) -> tuple[Dr
         if args.drive is not None:
             if not fits(space["pose"]):
                 raise SourceError("--drive finds the joints of a face, and this world's pose has others: give --pose")
-            sources["pose"] = DrivingVideo(args.drive, fps, mediapipe_detector(args.face_model), tell)
+            sources["pose"] = DrivingVideo(args.drive, fps, face_detector(args.face_model), tell)
         if args.text is not None or args.captions is not None:
             lines = [(0.0, args.text)] if args.captions is None else read_captions(args.captions)
             longest = space["text"].max_length if isinstance(space["text"], spaces.Text) else len(max(lines)[1])
@@ -103,16 +106,21 @@ def reset_options(args: argparse.Namespace, world: World, track: Track | None, t
     if not takes:
         raise WorldError("--portrait is for a checkpoint with a reference picture, and this one has none: leave it out")
     height, width = height_and_width(left)
-    detect = _detector(args)
-    portraits = [read_portrait(path, height, width, tell, detect) for path in args.portrait]
+    with _detector(args) as detect:
+        portraits = [read_portrait(path, height, width, tell, detect) for path in args.portrait]
     if not isinstance(world, Duplex):
         return options | {"reference": portraits[0]}
     return {"left": {"reference": portraits[0]}, "right": {"reference": portraits[-1]}}
 
 
-def _detector(args: argparse.Namespace) -> Detect | None:
+@contextmanager
+def _detector(args: argparse.Namespace) -> Iterator[Detect | None]:
     """What looks for a face in a portrait, where a model for it was given."""
-    return None if args.face_model is None else mediapipe_detector(args.face_model)
+    if args.face_model is None:
+        yield None
+        return
+    with closing(face_detector(args.face_model)) as detect:
+        yield detect
 
 
 def _box(space: spaces.Dict, name: str) -> spaces.Box:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from player.sources.base import SourceError, Tell, existing
-from player.sources.driving import Detect
+from worldmodel.data.faces import Detect
 
 SMALLEST = 16  # pixels a side that may show a face
 LARGEST = 100_000_000  # pixels in all

@@ -1,16 +1,12 @@
 """A driving video: the key points of the face in it, frame by frame, as a pose.
 
-The detector is MediaPipe's FaceLandmarker, the extra `driving`, with its model file from Google's page of the task
-(`face_landmarker.task`; the package brings none).
-
-Shapes: H W pixels, L landmarks of the face mesh, K = 10 joints.
+Shapes: H W pixels, K = 10 joints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import av
 import av.error
@@ -18,22 +14,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from conditions.pose import HIGHEST, JOINTS, LOWEST
+from conditions.pose import JOINTS
 from player.sources.base import SourceError, Tell, existing
-
-Picture = NDArray[np.uint8]
-Detect = Callable[[Picture], NDArray[np.float32] | None]  # [H, W, 3] -> landmarks [L, 2] in picture widths, or no face
-
-# Landmarks of the face mesh, by whose middle each joint is taken. Left is the picture's left, the person's right.
-MESH = {
-    "head_top": (10,),
-    "chin": (152,),
-    "left_eye": (33, 133),
-    "right_eye": (362, 263),
-    "nose": (1,),
-    "mouth_left": (61,),
-    "mouth_right": (291,),
-}
+from worldmodel.data.faces import Detect, FaceDetector, Picture, joints_of
 
 
 class DrivingVideo:
@@ -93,8 +76,10 @@ class DrivingVideo:
         return self._points
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file and the detector."""
         self._container.close()
+        if isinstance(self._detect, FaceDetector):
+            self._detect.close()
 
     def _found(self, picture: Picture) -> NDArray[np.float32] | None:
         landmarks = self._detect(picture)
@@ -116,56 +101,18 @@ class DrivingVideo:
             self._tell(f"{self._path} is damaged ({error.strerror}): the pose ends there")
 
 
-def joints_of(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turns landmarks of the face mesh [L, 2], in picture widths, into joints [10, 2], NaN for those it has not."""
-    points = np.full((len(JOINTS), 2), np.nan, np.float32)
-    for joint, indices in MESH.items():
-        point = landmarks[list(indices)].mean(axis=0)
-        if ((point >= LOWEST) & (point <= HIGHEST)).all():
-            points[JOINTS.index(joint)] = point
-    return points
-
-
 def fits(space: spaces.Space) -> bool:
     """Whether a world's pose has the joints that a driving video gives."""
     return space.shape == (len(JOINTS), 2)
 
 
-def mediapipe_detector(model: str | Path | None) -> Detect:
-    """Opens MediaPipe's detector of face landmarks.
-
-    Args:
-        model: path of its `face_landmarker.task`.
+def face_detector(model: str | Path | None) -> FaceDetector:
+    """Opens the detector of faces.
 
     Raises:
-        SourceError: if the extra `driving` is not installed, or the model is missing or broken.
+        SourceError: where `FaceDetector` raises ValueError.
     """
     try:
-        import mediapipe
-        from mediapipe.tasks.python import BaseOptions, vision
-    except ModuleNotFoundError as error:
-        raise SourceError(
-            "key points of a video need MediaPipe, which is not installed: pip install 'worldmodel[driving]', or "
-            "pip install mediapipe; or give --pose FILE.npz, key points found elsewhere"
-        ) from error
-    if model is None:
-        raise SourceError(
-            "MediaPipe's package brings no model: give --face-model FILE, the face_landmarker.task of "
-            "https://ai.google.dev/edge/mediapipe/solutions/vision/face_landmarker"
-        )
-    path = existing(model, "face model", "--face-model")
-    options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(path)))
-    try:
-        landmarker: Any = vision.FaceLandmarker.create_from_options(options)
-    except (RuntimeError, ValueError, OSError) as error:
-        raise SourceError(f"{path} is no face_landmarker.task: {error}") from error
-
-    def detect(picture: Picture) -> NDArray[np.float32] | None:
-        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(picture))
-        faces = landmarker.detect(image).face_landmarks
-        if not faces:
-            return None
-        across = picture.shape[0] / picture.shape[1]  # MediaPipe measures y in heights
-        return np.array([(point.x, point.y * across) for point in faces[0]], np.float32)
-
-    return detect
+        return FaceDetector(model)
+    except ValueError as error:
+        raise SourceError(f"{error}; or give --pose FILE.npz, key points found elsewhere") from error

@@ -12,9 +12,10 @@ import pytest
 import conditions
 from conditions.pose import JOINTS
 from player.sources.base import SourceError
-from player.sources.driving import MESH, DrivingVideo, fits, joints_of, mediapipe_detector
+from player.sources.driving import DrivingVideo, face_detector, fits
 from player.sources.speech import spoken
 from tests.player.sources.sounds import click, write_sound, write_video
+from worldmodel.data.faces import MESH, joints_of
 
 SPACE = conditions.space("pose")
 LANDMARKS = 478
@@ -84,7 +85,7 @@ def test_a_video_cut_short_drives_as_far_as_it_goes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("package", "use", "told"),
     [
-        ("mediapipe", lambda: mediapipe_detector(None), r"worldmodel\[driving\]"),
+        ("mediapipe", lambda: face_detector(None), r"worldmodel\[driving\]"),
         ("espeakng_loader", lambda: spoken("hello"), r"worldmodel\[speech\]"),
     ],
 )

@@ -11,15 +11,18 @@ from typing import Any
 from worldmodel.data.convert.common import MIN_FRAMES, Options
 from worldmodel.data.convert.minerl_export import export
 from worldmodel.data.convert.run import FORMATS, complaints, convert
+from worldmodel.data.convert.talking import CHANNELS, CROPS, TalkingOptions
+
+FILM_OPTIONS = ("crop", "face_model", "listen")  # of the format video alone
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m worldmodel.data.convert",
-        description="Converts public recordings of Minecraft into clips: WebDataset tar shards as envs.record writes "
-        "them, and report.json, which says what was skipped and why. See docs/data. minerl-export goes the other way: "
-        "SRC is a folder of clips, OUT a data folder as minerl.data reads it.",
+        description="Converts public recordings of Minecraft, or films of talking heads, into clips: WebDataset tar "
+        "shards as envs.record writes them, and report.json, which says what was skipped and why. See docs/data. "
+        "minerl-export goes the other way: SRC is a folder of clips, OUT a data folder as minerl.data reads it.",
         epilog="Kill it at any moment and run the same command again: it continues. The exit status is 1 if too much "
         "was skipped or the pictures do not move when the actions say so.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -27,18 +30,30 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("format", choices=[*FORMATS, "minerl-export"], metavar="FORMAT", help=", ".join(FORMATS))
     parser.add_argument("source", type=Path, metavar="SRC", help="folder of the recordings")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the shards")
-    parser.add_argument("--frames", type=int, default=256, help="frames a clip; longer recordings are cut")
-    parser.add_argument("--size", type=_size, default=None, help="H or HxW in pixels; the source's by default")
     parser.add_argument(
-        "--fps", type=float, default=None, help="rate to give the clips, frame for frame; the source's by default"
+        "--frames", type=int, default=None, help="frames a clip, 256, of video 300; longer recordings are cut"
+    )
+    parser.add_argument(
+        "--size", type=_size, default=None, help="H or HxW in pixels; the source's by default, of video 128"
     )
     parser.add_argument("--gui", choices=["draw", "cut"], default="draw", help="vpt: frames with an open menu")
+    parser.add_argument(
+        "--fps",
+        type=float,
+        default=None,
+        help="rate to give the clips, frame for frame, the source's by default; video: 12.5 (default) or 25, resampled",
+    )
+    parser.add_argument("--crop", choices=CROPS, default=None, help="video: what is kept, by default the center")
+    parser.add_argument(
+        "--face-model", metavar="FILE", default=None, help="video: face_landmarker.task, for --crop face"
+    )
+    parser.add_argument("--listen", choices=CHANNELS, default=None, help="video: the channel of the other one's voice")
     parser.add_argument("--recordings-per-shard", type=int, default=8, help="recordings in a tar file")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--max-skipped", type=float, default=0.05, help="share of recordings that may be skipped")
     parser.add_argument("--environment", default="MineRLTreechop-v0", help="minerl-export: folder to export to")
     arguments = parser.parse_args(argv)
-    if arguments.frames < MIN_FRAMES:
+    if arguments.frames is not None and arguments.frames < MIN_FRAMES:
         parser.error(f"--frames must be at least {MIN_FRAMES}, got {arguments.frames}")
     if arguments.recordings_per_shard < 1 or arguments.workers < 1:
         parser.error("--recordings-per-shard and --workers must be at least 1")
@@ -48,7 +63,21 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("--fps is for converting, minerl-export writes clips of 20 Hz as they are")
     if arguments.gui != "draw" and arguments.format != "vpt":
         parser.error(f"--gui is for vpt, {arguments.format} does not say where menus are open")
+    for name in FILM_OPTIONS:
+        if getattr(arguments, name) is not None and arguments.format != "video":
+            parser.error(f"--{name.replace('_', '-')} is for video, got it with {arguments.format}")
     return arguments
+
+
+def options_of(arguments: argparse.Namespace) -> Options:
+    """Returns what the clips' content depends on; what was not given is left to the format's defaults.
+
+    Raises:
+        ValueError: for options that do not go together.
+    """
+    names = ("frames", "size", "fps", *(FILM_OPTIONS if arguments.format == "video" else ("gui",)))
+    given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    return TalkingOptions(**given) if arguments.format == "video" else Options(**given)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -59,8 +88,7 @@ def main(argv: list[str] | None = None) -> int:
             count = export(arguments.source, arguments.out, arguments.environment, arguments.size, arguments.workers)
             print(f"{arguments.out / arguments.environment}: {count} recordings")
             return 0
-        options = Options(arguments.frames, arguments.size, arguments.gui, arguments.fps)
-        shards = arguments.recordings_per_shard
+        options, shards = options_of(arguments), arguments.recordings_per_shard
         report = convert(arguments.format, arguments.source, arguments.out, options, shards, arguments.workers)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -29,8 +29,10 @@ def best_lag(clip: Clip) -> int | None:
         clip: at least MIN_STEPS steps, with a keyboard or a camera.
 
     Returns:
-        The lag; None if there is too little movement to tell it from its neighbours.
+        The lag; None if there is too little movement to tell it from its neighbours, or no such condition.
     """
+    if not {"keyboard", "camera"} & set(clip.conditions):
+        return None
     asked = np.array([_asked(action) for action in clip.actions()])
     moved = _moved(clip.frames)
     inner = slice(MAX_LAG, len(asked) - MAX_LAG)

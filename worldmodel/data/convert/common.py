@@ -13,14 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import av
 import numpy as np
 from av.error import FFmpegError
 from PIL import Image
 
-from conditions import names
+from conditions import Condition, names
 from worldmodel.data.clips import Clip
 from worldmodel.data.convert.files import Recording
 
@@ -58,12 +58,36 @@ class Options:
     fps: float | None = None
 
 
+class Box(NamedTuple):
+    """A part of a picture, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class Frames(Protocol):
+    """The frames of a video, in order.
+
+    Attributes:
+        num_frames: V.
+        fps: frames per second, where it is known.
+    """
+
+    num_frames: int
+    fps: float | None
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yields them, [H, W, 3] uint8; raises Skip where one is missing or broken, and those before are right."""
+
+
 @dataclass
 class Track:
     """A recording as its format understands it.
 
     Attributes:
-        video: the mp4 file.
+        video: the mp4 file, or its frames as a format reads them itself.
         first: the frame of the video that values[0] leads on from.
         conditions: name -> raw values (None where missing) or packed array; values[i] leads from frame first + i of
             the video to frame first + i + 1.
@@ -73,9 +97,11 @@ class Track:
         annotate: tells what is known about frames start to stop - 1, counted from `first`.
         draw: draws on frame i, counted from `first`, [H, W, 3] uint8 at the video's size, in place.
         notes: things to count in the report: what was left out or repaired.
+        boxes: the part of the picture that a clip shows, by its first frame counted from `first`; all of it by default.
+        cut: what ended it early, as far as reading has found out.
     """
 
-    video: bytes
+    video: bytes | Frames
     first: int
     conditions: Mapping[str, Any]
     segments: list[tuple[int, int]]
@@ -84,10 +110,24 @@ class Track:
     annotate: Callable[[int, int], dict[str, Any]] | None = None
     draw: Callable[[int, np.ndarray], None] | None = None
     notes: Counter[str] = field(default_factory=Counter)
+    boxes: Mapping[int, Box] = field(default_factory=dict)
+    cut: Skip | None = None
 
 
 class Format(Protocol):
     """How a format is read."""
+
+    def begin(self, options: Options) -> None:
+        """Readies what reading needs besides the recordings; raises ValueError where that is not there."""
+        return None
+
+    def end(self) -> None:
+        """Lets go of it."""
+        return None
+
+    def conditions(self, options: Options) -> list[Condition]:
+        """Returns the conditions whose values are not those of their default configs."""
+        return []
 
     def find(self, source: Path) -> list[Recording]:
         """Lists the recordings of a folder, sorted; raises ValueError where it holds none."""
@@ -146,7 +186,7 @@ class Video:
 
 
 def make_clips(track: Track, key: str, options: Options, cuts: list[Skip]) -> Iterator[Clip]:
-    """Decodes a recording once, resizes its frames by area and cuts it into clips.
+    """Decodes a recording once, resizes its frames and cuts it into clips.
 
     Neighbouring clips share one frame, so that no action is lost.
 
@@ -156,7 +196,9 @@ def make_clips(track: Track, key: str, options: Options, cuts: list[Skip]) -> It
         options: how long and how large.
         cuts: filled with what ended the recording early, if anything did; its clips before that are right.
     """
-    video = Video(track.video)
+    if track.cut is not None:
+        cuts.append(track.cut)
+    video = Video(track.video) if isinstance(track.video, bytes) else track.video
     spans = [span for segment in track.segments for span in split(*segment, options.frames)]
     fps = options.fps or video.fps or track.fps
     track.notes["frames left out"] += _uncovered(spans, video.num_frames - track.first)
@@ -173,9 +215,8 @@ def make_clips(track: Track, key: str, options: Options, cuts: list[Skip]) -> It
                 continue
             if track.draw is not None:
                 track.draw(index, frame)
-            frame = resize(frame, options.size)
             for start in wanted:
-                frames[start].append(frame)
+                frames[start].append(resize(frame, options.size, track.boxes.get(start)))
                 if index == stops[start] - 1:
                     whole = np.stack(frames.pop(start))
                     values = {name: values[start:index] for name, values in track.conditions.items()}
@@ -198,8 +239,17 @@ def segments(keep: np.ndarray) -> list[tuple[int, int]]:
     return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
-def resize(frame: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
-    """Resizes [H, W, 3] uint8 to `size` H, W, each pixel the mean of the area that it covers."""
+def resize(frame: np.ndarray, size: tuple[int, int] | None, box: Box | None = None) -> np.ndarray:
+    """Resizes [H, W, 3] uint8 to `size` H, W, each pixel the mean of the area that it covers.
+
+    A part of it that a box cuts out is resized by Lanczos' filter instead, as portraits are: it may be enlarged too.
+    """
+    if box is not None:
+        top, left, height, width = box
+        part = frame[top : top + height, left : left + width]
+        if size is None or part.shape[:2] == size:
+            return part.copy()
+        return np.asarray(Image.fromarray(part).resize(size[::-1], Image.Resampling.LANCZOS))
     if size is None or frame.shape[:2] == size:
         return frame
     return np.asarray(Image.fromarray(frame).resize(size[::-1], Image.Resampling.BOX))

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.data.convert.common import Options, Skip, Track, Video, has_text, require
+from worldmodel.data.convert.common import Format, Options, Skip, Track, Video, has_text, require
 from worldmodel.data.convert.files import Recording, Stored
 
 DEGREES = 15.0  # one unit of a delta
@@ -33,7 +33,7 @@ MAX_FIELD = 1 << 20  # characters in a field of the table
 MAX_PROMPT = 4096  # characters, as many as the condition takes
 
 
-class GfMinecraft:
+class GfMinecraft(Format):
     """Reads GF-Minecraft's folders, `data_2003` and `data_269`, or a folder of them."""
 
     def find(self, source: Path) -> list[Recording]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from conditions.keyboard import KEYS
-from worldmodel.data.convert.common import Options, Skip, Track, Video, load_npz, require, same_length
+from worldmodel.data.convert.common import Format, Options, Skip, Track, Video, load_npz, require, same_length
 from worldmodel.data.convert.files import Recording, Stored
 
 VERSIONS = (3, 4)
@@ -26,7 +26,7 @@ FILES = ("recording.mp4", "rendered.npz", "metadata.json")
 SEPARATOR = "$"
 
 
-class MineRL:
+class MineRL(Format):
     """Reads MineRL's data folder, or one environment's folder in it."""
 
     def find(self, source: Path) -> list[Recording]:

@@ -17,11 +17,18 @@ from worldmodel.data.convert.common import Format, Options, Skip, clean_key, mak
 from worldmodel.data.convert.files import Recording
 from worldmodel.data.convert.gf_minecraft import GfMinecraft
 from worldmodel.data.convert.minerl import MineRL
+from worldmodel.data.convert.talking import TalkingHeads
 from worldmodel.data.convert.teco import Teco
 from worldmodel.data.convert.vpt import Vpt
 from worldmodel.data.resume import claimed, in_processes, shard_path, write_json
 
-FORMATS: dict[str, type[Format]] = {"teco": Teco, "vpt": Vpt, "gf-minecraft": GfMinecraft, "minerl": MineRL}
+FORMATS: dict[str, type[Format]] = {
+    "teco": Teco,
+    "vpt": Vpt,
+    "gf-minecraft": GfMinecraft,
+    "minerl": MineRL,
+    "video": TalkingHeads,
+}
 LISTED = 1000  # of each kind in report.json; the reports beside the shards list them all
 MIN_MEASURED = 5  # recordings, before their alignment is judged
 
@@ -69,11 +76,14 @@ def convert(
         The report, also written to `OUT/report.json`.
 
     Raises:
-        ValueError: if the source holds nothing of that format, the folder holds something else, or another run writes
-            to it.
+        ValueError: if the source holds nothing of that format, the folder holds something else, another run writes
+            to it, or something that the options ask for is not there.
     """
     out = Path(out)
-    found = FORMATS[format]().find(Path(source))
+    reader = FORMATS[format]()
+    found = reader.find(Path(source))
+    reader.begin(options)  # what is missing is named before the first shard
+    reader.end()
     digest = hashlib.sha256("\n".join(recording.name for recording in found).encode()).hexdigest()[:16]
     conversion = Conversion(format, len(found), digest, options, recordings_per_shard)
     facts = asdict(conversion)
@@ -100,8 +110,9 @@ def convert_shard(conversion: Conversion, out: Path, shard: int, recordings: lis
     report: dict[str, Any] = {"clips": 0, "frames": 0, "skipped": [], "cut": [], "notes": {}, "lags": []}
     notes: Counter[str] = Counter()
     reader = FORMATS[conversion.format]()
+    reader.begin(conversion.options)
     path = shard_path(out, shard)
-    with ClipWriter(path) as writer:
+    with ClipWriter(path, reader.conditions(conversion.options)) as writer:
         for number, recording in enumerate(recordings, shard * conversion.recordings_per_shard):
             cuts: list[Skip] = []
             lags: list[int | None] = []
@@ -124,6 +135,7 @@ def convert_shard(conversion: Conversion, out: Path, shard: int, recordings: lis
             report["clips"] += len(lags)
             report["cut" if lags else "skipped"] += [_entry(recording, cut) for cut in cuts]
             report["lags"].append(Counter(lag for lag in lags if lag is not None).most_common(1))
+    reader.end()
     if not report["clips"]:
         path.unlink()
     report["notes"] = {note: count for note, count in sorted(notes.items()) if count}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodel.data.convert.common import Options, Skip, Track, Video, load_npz, require, same_length
+from worldmodel.data.convert.common import Format, Options, Skip, Track, Video, load_npz, require, same_length
 from worldmodel.data.convert.files import Recording, find_recordings
 
 TURN = 20.0  # degrees
@@ -25,7 +25,7 @@ ACTIONS: list[tuple[dict[str, int], list[float]]] = [
 ]
 
 
-class Teco:
+class Teco(Format):
     """Reads TECO's Minecraft."""
 
     def find(self, source: Path) -> list[Recording]:

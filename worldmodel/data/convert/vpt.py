@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.data.convert.common import Options, Skip, Track, Video, require, segments
+from worldmodel.data.convert.common import Format, Options, Skip, Track, Video, require, segments
 from worldmodel.data.convert.cursor import draw_cursor
 from worldmodel.data.convert.files import Recording, find_recordings
 
@@ -35,7 +35,7 @@ BUTTONS = {0: "attack", 1: "use"}
 MAX_DIFFERENCE = 1
 
 
-class Vpt:
+class Vpt(Format):
     """Reads VPT's contractor recordings."""
 
     def find(self, source: Path) -> list[Recording]:
