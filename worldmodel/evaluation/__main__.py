@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from worldmodel.evaluation.options import FIGURES, QUICK, Options
+from worldmodel.evaluation.published.networks import FILES
 from worldmodel.evaluation.run import evaluate
 
 
@@ -30,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
             only=arguments.only,
             worlds=arguments.worlds,
             reader=arguments.reader,
+            weights={name: path for name in FILES if (path := getattr(arguments, f"{name}_weights"))},
             device=arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"),
             command="python -m worldmodel.evaluation " + shlex.join(sys.argv[1:] if argv is None else argv),
             quick=arguments.quick,
@@ -80,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
         "'' does without",
     )
     parser.add_argument("--reader", type=Path, help="saved reader to use instead of training one")
+    for name, what in FILES.items():
+        parser.add_argument(f"--{name}-weights", type=Path, metavar="FILE", help=f"{what}, for the figure published")
     parser.add_argument("--device", help="where the model runs; the accelerator if there is one")
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0 leaves it the choice")
     return parser

@@ -10,7 +10,8 @@ from typing import Any
 ANY = ("reconstruction", "prediction")
 PLAYED = ("control", "drift", "memory")  # of worlds steered by keyboard and camera
 HEADS = ("lipsync", "pose", "mood", "turns", "identity", "latency")
-FIGURES = (*ANY, *PLAYED, *HEADS)
+PUBLISHED = ("published",)  # by weights that are given
+FIGURES = (*ANY, *PLAYED, *HEADS, *PUBLISHED)
 
 
 def suited(conditions: Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 from worldmodel.evaluation.heads import sections
 from worldmodel.evaluation.options import FIGURES
 from worldmodel.evaluation.page import STYLE, picture, table
+from worldmodel.evaluation.published import section
 
 TITLES = {
     "reconstruction": "Reconstruction",
@@ -23,6 +24,7 @@ TITLES = {
     "turns": "Turn-taking",
     "identity": "Identity",
     "latency": "Latency",
+    "published": "Published measures",
 }
 
 
@@ -238,4 +240,5 @@ SECTIONS = {
     "drift": _drift,
     "memory": _memory,
     **sections.SECTIONS,
+    "published": section.published,
 }

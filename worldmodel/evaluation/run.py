@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from worldmodel.evaluation import control, drift, machine, memory, prediction, r
 from worldmodel.evaluation.figure import Task
 from worldmodel.evaluation.heads import identity, latency, lipsync, mood, pose, turns
 from worldmodel.evaluation.heldout import HeldOut
-from worldmodel.evaluation.options import Options, Unavailable, suited
+from worldmodel.evaluation.options import PUBLISHED, Options, Unavailable, suited
+from worldmodel.evaluation.published import figure as published
+from worldmodel.evaluation.published.networks import load_networks
 from worldmodel.evaluation.report import write_report
 from worldmodel.evaluation.rollout import Report
 from worldmodel.evaluation.targets import judge
@@ -33,6 +35,7 @@ MEASURES = {
     "turns": turns.measure,
     "identity": identity.measure,
     "latency": latency.measure,
+    "published": published.measure,
 }
 
 
@@ -45,6 +48,7 @@ def evaluate(
     only: Sequence[str] | None = None,
     worlds: str = "",
     reader: Path | None = None,
+    weights: Mapping[str, Path] | None = None,
     device: torch.device | str | None = None,
     command: str = "",
     quick: bool = False,
@@ -62,6 +66,8 @@ def evaluate(
         worlds: the module that registers the clips' rendered worlds, "" to do without their truth.
         reader: a saved reader (reader.safetensors or head_reader.safetensors of an evaluation) to use instead of
             training one.
+        weights: files of the networks of published measures, by "fid", "fvd", "syncnet" and "identity"; where any are
+            given, "published" is measured, too.
         device: where the model runs.
         command: the command line, for the record.
         quick: whether the options are the small ones, for the record.
@@ -71,11 +77,16 @@ def evaluate(
         The content of figures.json.
 
     Raises:
-        FileNotFoundError: if the clips or the reader are missing.
-        ValueError: if clips and checkpoint do not fit together, or the checkpoint is missing or damaged.
+        FileNotFoundError: if the clips, the reader or the weights are missing.
+        ValueError: if clips and checkpoint do not fit together, the checkpoint is missing or damaged, or weights
+            are not of the network that they are given for or could not take effect.
     """
     if reader is not None and not reader.is_file():
         raise FileNotFoundError(f"no reader at {reader}: leave out --reader to train one")
+    if weights and only is not None and not set(PUBLISHED) & set(only):
+        raise ValueError(
+            f"weights are for the figure {PUBLISHED[0]!r}, which --only leaves out: add it, or leave them out"
+        )
     world = WorldModel.from_pretrained(checkpoint, device=device)
     assert world.folder is not None
     held_out = HeldOut(data, world)
@@ -99,8 +110,8 @@ def evaluate(
         "seconds": {},
     }
     _keep(record, out / "figures.json")
-    shared: dict[str, Any] = {}
-    for name in suited(world.conditions.names) if only is None else only:
+    shared: dict[str, Any] = {"published": load_networks(weights or {}, device)}
+    for name in (*suited(world.conditions.names), *(PUBLISHED if weights else ())) if only is None else only:
         task = Task(world, held_out, options, out, _prefixed(report, name), worlds, reader, shared)
         begun = time.perf_counter()
         record["figures"].pop(name, None)
