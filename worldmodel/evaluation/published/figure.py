@@ -32,6 +32,7 @@ from worldmodel.evaluation.scripts import Action
 SOURCES = ("generated", "recorded")
 BATCH = 32  # images at a time
 AUDIBLE = 1e-3  # of full scale, from which on a frame's sound is one
+SPOKEN = 0.25  # of the frames that must have one, for lips to have something to follow
 
 
 @dataclass(frozen=True)
@@ -125,12 +126,14 @@ def performed(task: Task) -> Iterator[Pair]:
 
 
 def sound_of(actions: Sequence[Action], fps: float) -> NDArray[np.int16] | None:
-    """Returns what is heard while the frames that T actions lead to are shown, [n]; None if most of it is silence."""
+    """Returns what is heard while the frames that T actions lead to are shown, [n]; None if nearly all is silence."""
     size = round(SAMPLE_RATE / fps)
     values = [np.asarray(action.get("audio", np.zeros(size)), np.float32) for action in actions]
     heard = [len(value) == size and np.abs(value).max(initial=0.0) > AUDIBLE for value in values]
     return (
-        to_16_bit(np.concatenate(values)) if sum(heard) * 2 >= len(values) and len({*map(len, values)}) == 1 else None
+        to_16_bit(np.concatenate(values))
+        if sum(heard) >= SPOKEN * len(values) and len({*map(len, values)}) == 1
+        else None
     )
 
 
@@ -198,7 +201,9 @@ def _sync(network: SyncNet, pair: Pair, source: str, fps: float) -> Any:
 
 def _add_sync(figures: dict[str, Any], syncs: dict[str, list[Any]], fps: float) -> None:
     if not any(sync is not None for sync in syncs["generated"]):
-        figures["unavailable"]["syncnet"] = "it needs clips of 1.6 s or more in which somebody speaks most of the time"
+        figures["unavailable"]["syncnet"] = (
+            "it needs clips of 1.4 s or more in which somebody speaks a quarter of the time or more"
+        )
         return
     found: dict[str, Any] = {"repeated": FPS / fps}
     for source in SOURCES:

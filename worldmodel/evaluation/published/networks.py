@@ -1,7 +1,8 @@
 """The networks that published measures look through, from files given by path.
 
 TorchScript files run in TorchScript's own interpreter, and SyncNet's file is read as tensors alone: a file from
-elsewhere cannot run Python here. Each is tried on noise before anything is generated, so that a wrong one is said at once.
+elsewhere cannot run Python here. Each is tried on noise before anything is generated, so that a wrong one is said at
+once.
 
 Shapes: B batch, T frames, H W pixels, D features.
 """

@@ -51,8 +51,8 @@ def published(figures: Mapping[str, Any], out: Path) -> str:
     ]
     return (
         f"<p>{figures['num_clips']} held-out clips of {figures['frames']} frames, performed anew, through networks "
-        "that others trained. A Fréchet distance falls with the number of pictures: compare only what was measured on as "
-        "many.</p>"
+        "that others trained. A Fréchet distance falls with the number of pictures: compare only what was measured "
+        "on as many.</p>"
         + table(["", "generated", "recorded"], rows, numbers=True)
         + "".join(f'<p class="note">{note}</p>' for note in notes)
         + table(["network", "file", "SHA-256", "features"], files)
