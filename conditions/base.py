@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -270,3 +270,17 @@ class Condition(nn.Module):
     def raw(self, values: np.ndarray | Sequence[Any]) -> list[Any]:
         """Returns packed or raw values as a list of raw values, as an env takes them."""
         return self.from_array(values) if isinstance(values, np.ndarray) else list(values)
+
+
+def adopted(conditions: Iterable[Condition], stored: Mapping[str, tuple[Condition, Column]]) -> dict[str, Column]:
+    """Returns what each condition makes of a clip's stored values, by name; those that can make nothing are left out.
+
+    Args:
+        conditions: as whose values they are wanted.
+        stored: as for `Condition.adopt`.
+
+    Raises:
+        ValueError: as `Condition.adopt`.
+    """
+    made = {condition.name: condition.adopt(stored) for condition in conditions}
+    return {name: column for name, column in made.items() if column is not None}

@@ -25,6 +25,8 @@ from envs.luanti.game import find_program
 from envs.luanti.gate import Gate
 from envs.luanti.household import Household
 from envs.luanti.settings import DEGREES_PER_PIXEL, configuration, vertical_setting
+from tests.envs import processes
+from tests.envs.processes import alive, wait
 
 ROOT = Path(__file__).parents[2]
 WORLD = "worldmodel/Luanti-v0"
@@ -64,22 +66,7 @@ def program(folder: Path, body: str) -> str:
 
 
 def folders() -> set[Path]:
-    return set(Path("/tmp").glob("worldmodel-luanti-*"))
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def wait(until: object, what: str, seconds: float = 60.0) -> None:
-    assert callable(until)
-    end = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(0.05)
+    return processes.folders("worldmodel-luanti-*")
 
 
 # without a game

@@ -13,7 +13,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +28,8 @@ from conditions.keyboard import KEYS
 from envs import record
 from envs.errors import GameError
 from envs.minerl.env import MineRL
+from tests.envs import processes
+from tests.envs.processes import alive, wait
 from worldmodel.data.clips import ClipSet
 
 ROOT = Path(__file__).parents[2]
@@ -78,22 +79,7 @@ def make(made: list[MineRL], python: str, environment: str, **kwargs: object) ->
 
 
 def folders() -> set[Path]:
-    return set(Path("/tmp").glob("worldmodel-minerl-*"))
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def wait(until: object, what: str, seconds: float = 60.0) -> None:
-    assert callable(until)
-    end = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(0.02)
+    return processes.folders("worldmodel-minerl-*")
 
 
 # what is mapped how

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from conditions import Column, Condition, get, names
+from conditions import Column, Condition, adopted, get, names
 from worldmodel.data.shards import Member, ShardReader, scan_shard
 from worldmodel.data.video import count_frames, decode_video, encode_video
 
@@ -273,6 +273,11 @@ class ClipSet(Sequence[Clip]):
         return self.shard_of(index).stat().st_size
 
     @property
+    def sets(self) -> Sequence[ClipSet]:
+        """The sets of several that are read as one; here there is one."""
+        return [self]
+
+    @property
     def counts(self) -> list[int]:
         """Clips of each set, of several that are read as one; here there is one."""
         return [len(self)]
@@ -300,12 +305,11 @@ class ClipSet(Sequence[Clip]):
         """Returns a whole clip as these conditions read it, raw; what they cannot make of it is left out."""
         clip = self[index]
         stored = {name: (self.condition(index, name), column) for name, column in self.columns(index).items()}
+        wanted = {condition.name: condition for condition in conditions}
         raw: dict[str, list[Any]] = {}
-        for condition in conditions:
-            column = condition.adopt(stored)
-            if column is not None:
-                values = zip(condition.raw(column.values), column.present, strict=True)
-                raw[condition.name] = [value if there else None for value, there in values]
+        for name, column in adopted(wanted.values(), stored).items():
+            values = zip(wanted[name].raw(column.values), column.present, strict=True)
+            raw[name] = [value if there else None for value, there in values]
         return dataclasses.replace(clip, conditions=raw)
 
     def frames(self, index: int, start: int = 0, stop: int | None = None) -> np.ndarray:
@@ -349,8 +353,7 @@ class ClipSet(Sequence[Clip]):
         if self._wanted is None:
             columns = {name: column for name, (_, column) in stored.items()}
         else:
-            made = {name: condition.adopt(stored) for name, condition in self._wanted.items()}
-            columns = {name: column for name, column in made.items() if column is not None}
+            columns = adopted(self._wanted.values(), stored)
         return _Entry(key, shard, members, meta, columns)
 
     def _read_column(self, key: str, shard: int, members: dict[str, Member], stored: Condition) -> Column:

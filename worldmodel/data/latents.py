@@ -32,7 +32,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from conditions import Column, ConditionSet, Prepared, collate
+from conditions import Column, ConditionSet, Prepared, adopted, collate
 from worldmodel.autoencoder import Autoencoder
 from worldmodel.data.cache import ShardCache
 from worldmodel.data.clips import ClipSet, codec
@@ -223,8 +223,7 @@ class LatentShard:
                 condition = codec(name, config)
                 values = condition.decode(self._file.get_tensor(f"{key}.{name}").numpy().tobytes())
                 stored[name] = condition, Column(values, self._file.get_tensor(f"{key}.{name}.present").numpy())
-        made = {condition.name: condition.adopt(stored) for condition in conditions}
-        return _Entry(key, meta["frames"], {name: column for name, column in made.items() if column is not None})
+        return _Entry(key, meta["frames"], adopted(conditions, stored))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None}

@@ -39,12 +39,16 @@ class MixedClips(ClipSet):
     """
 
     def __init__(self, sets: Mapping[str, ClipSet], weights: Mapping[str, float]) -> None:
-        self.names, self.sets = list(sets), list(sets.values())
+        self.names, self._sets = list(sets), list(sets.values())
         self.weights = {name: weights[name] for name in self.names}
         self.folder = Path(" + ".join(str(clips.folder) for clips in self.sets))
         self.shards = [shard for clips in self.sets for shard in clips.shards]
         self.damaged = [damaged for clips in self.sets for damaged in clips.damaged]
         self._ends = list(itertools.accumulate(self.counts))
+
+    @property
+    def sets(self) -> list[ClipSet]:
+        return self._sets
 
     @property
     def counts(self) -> list[int]:

@@ -24,6 +24,7 @@ from worldmodel.data.cache import NoRoom, ShardCache
 from worldmodel.data.clips import Clip, ClipSet
 from worldmodel.data.index import Index, IndexedShard
 from worldmodel.data.remote import Remote
+from worldmodel.evenly import evenly
 
 T = TypeVar("T")
 PROBED_SHARDS = 16  # that statistics of a whole set are taken from
@@ -253,8 +254,7 @@ class StreamedClips(ClipSet):
 
     def probe(self) -> list[range]:
         """Returns the clips of a few shards, spread evenly over the set, and begins to fetch these."""
-        count = len(self.shards)
-        chosen = np.unique(np.linspace(0, count - 1, min(count, PROBED_SHARDS)).round().astype(int)).tolist()
+        chosen = evenly(range(len(self.shards)), PROBED_SHARDS)
         self.expect(chosen)
         return [range(*np.searchsorted(self.shard_numbers, [shard, shard + 1]).tolist()) for shard in chosen]
 

@@ -17,6 +17,7 @@ from worldmodel.data.clips import ClipSet
 from worldmodel.evaluation.labels import Track
 from worldmodel.evaluation.rollout import Start
 from worldmodel.evaluation.scripts import Action
+from worldmodel.evenly import evenly
 
 if TYPE_CHECKING:
     from worldmodel.world import WorldModel
@@ -134,8 +135,7 @@ class HeldOut:
             clips: the clips to take them from; all by default.
         """
         long = [c for c in (range(len(self)) if clips is None else clips) if self.clips.num_frames(c) >= frames]
-        chosen = np.unique(np.linspace(0, len(long) - 1, min(count, len(long))).round().astype(int))
-        return [Place(long[index], 0, frames) for index in chosen]
+        return [Place(clip, 0, frames) for clip in evenly(long, count)]
 
     def longest(self) -> int:
         """Frames of the longest clip."""

@@ -23,6 +23,7 @@ from worldmodel.evaluation.rollout import rollout
 from worldmodel.evaluation.scores import score, summary
 from worldmodel.evaluation.scripts import Action
 from worldmodel.evaluation.sheets import contact_sheet
+from worldmodel.evenly import evenly
 
 WAYS = ("model", "copy", "shuffled")
 CURVE_POINTS = 24
@@ -132,7 +133,7 @@ def _draw(
     pictures: dict[str, NDArray[np.uint8]],
 ) -> None:
     plots.prediction(task.out / "prediction.png", marks, scores)
-    columns = np.unique(np.linspace(0, len(marks) - 1, 9).round().astype(int))
+    columns = evenly(range(len(marks)), 9)
     rows = [
         (label, [pictures[way][start, column] for column in columns])
         for start in range(min(SHOWN, len(pictures["truth"])))

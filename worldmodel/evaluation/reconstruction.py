@@ -16,6 +16,7 @@ from worldmodel.evaluation.options import Unavailable
 from worldmodel.evaluation.plots import histogram
 from worldmodel.evaluation.scores import score, summary
 from worldmodel.evaluation.sheets import contact_sheet
+from worldmodel.evenly import evenly
 from worldmodel.frames import to_frames, to_model
 
 SHOWN = 8
@@ -41,7 +42,7 @@ def measure(task: Task) -> dict[str, Any]:
         if (number + 1) % 4 == 0:
             task.report(f"{number + 1}/{len(places)} stretches of {run} frames")
     flat = np.concatenate(scores)
-    shown = [shown[index] for index in np.unique(np.linspace(0, len(shown) - 1, SHOWN).round().astype(int))]
+    shown = evenly(shown, SHOWN)
     contact_sheet(
         task.out / "reconstruction_sheet.png",
         [("truth", [pair[0] for pair in shown]), ("decoded", [pair[1] for pair in shown])],

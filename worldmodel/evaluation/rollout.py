@@ -69,7 +69,7 @@ def stream(
         )
     session = open_session(world, starts, seed)
     known, chunk = set(world.conditions.names), world.config.layout.chunk_frames
-    scripts = [_known(script, known) for script in actions]
+    scripts = [known_actions(script, known) for script in actions]
     length = len(scripts[0])
     for first in range(0, length, chunk):
         rows = [script[first : first + chunk] for script in scripts]
@@ -82,7 +82,7 @@ def stream(
 def open_session(world: WorldModel, starts: Sequence[Start], seed: int) -> Session:
     """Opens a session of B streams, each with its own beginning and, where the world takes one, its own picture."""
     known, takes_picture = set(world.conditions.names), world.config.layout.reference != "none"
-    conditions = [_known(start.actions, known) for start in starts]
+    conditions = [known_actions(start.actions, known) for start in starts]
     one = len(starts) == 1
     session = world.session(
         seed=seed,
@@ -132,5 +132,6 @@ def rollout(
     return np.concatenate(clips)
 
 
-def _known(actions: Sequence[Action], names: set[str]) -> list[Action]:
+def known_actions(actions: Sequence[Action], names: set[str]) -> list[Action]:
+    """Leaves out of some actions what a world of these conditions does not know."""
     return [{name: value for name, value in action.items() if name in names} for action in actions]

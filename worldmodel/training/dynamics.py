@@ -15,9 +15,9 @@ from torch import Generator, Tensor, nn
 
 from worldmodel.data.clips import Clip, ClipSet
 from worldmodel.data.latents import LatentBatch, LatentWindows, fingerprint
-from worldmodel.data.mix import MixedClips
 from worldmodel.data.remote import is_remote
 from worldmodel.data.windows import read
+from worldmodel.evenly import evenly
 from worldmodel.training.config import PhaseConfig
 from worldmodel.training.pictures import grid
 from worldmodel.training.run import Run
@@ -92,7 +92,7 @@ class DynamicsStage:
         self.model.head.compile()
 
     def export(self, folder: Path) -> None:
-        starts = [self._start(index) for index in self._spread(self.config.num_starts)]
+        starts = [self._start(index) for index in evenly(range(len(self.clips)), self.config.num_starts)]
         self.model.save_pretrained(folder, starts=starts, dtype=getattr(torch, self.config.export_dtype))
 
     # -- pieces -------------------------------------------------------------------------------------------------------
@@ -110,10 +110,6 @@ class DynamicsStage:
             frames.append(session.step_chunk(actions[at : at + chunk]))
         return np.concatenate(frames)
 
-    def _spread(self, count: int) -> list[int]:
-        """Numbers of clips spread evenly over all."""
-        return np.unique(np.linspace(0, len(self.clips) - 1, count).round().astype(int)).tolist()
-
     def _start(self, index: int) -> Clip:
         """The beginning of a clip: there, the seed alone says where the rendered world is."""
         clip, length = self.clips.read(index, self.model.conditions), self.config.start_frames
@@ -122,8 +118,7 @@ class DynamicsStage:
         return Clip(clip.key, clip.frames[:length], conditions, meta)
 
     def _check_latents(self, run: Run) -> None:
-        sets = self.clips.sets if isinstance(self.clips, MixedClips) else [self.clips]
-        for clips, place in zip(sets, run.latents_places().values(), strict=True):
+        for clips, place in zip(self.clips.sets, run.latents_places().values(), strict=True):
             self._check_latents_of(run, clips, place)
 
     def _check_latents_of(self, run: Run, clips: ClipSet, place: str) -> None:

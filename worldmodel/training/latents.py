@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from worldmodel.data.latents import encode_clips
-from worldmodel.data.mix import MixedClips
 from worldmodel.data.remote import is_remote
 from worldmodel.training.run import Run
 
@@ -24,8 +23,7 @@ def encode(run: Run) -> None:
             f"there afterwards, with the index that python -m worldmodel.data.index {run.folder('latents')} makes"
         )
     clips, autoencoder = run.clips(), run.autoencoder().to(accelerator.device).eval()
-    sets = clips.sets if isinstance(clips, MixedClips) else [clips]
-    for part, place in zip(sets, run.latents_places().values(), strict=True):
+    for part, place in zip(clips.sets, run.latents_places().values(), strict=True):
         encode_clips(
             autoencoder,
             part,

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from worldmodel.evenly import evenly
+
 GAP = 2  # pixels between pictures
 PAPER = 24  # their grey
 
@@ -29,7 +31,7 @@ def grid(rows: Sequence[np.ndarray], columns: int = 8) -> np.ndarray:
     if len({row.shape for row in rows}) != 1:
         raise ValueError(f"the rows of a grid must have one shape, got {[row.shape for row in rows]}")
     num_frames, height, width, _ = rows[0].shape
-    chosen = np.unique(np.linspace(0, num_frames - 1, min(columns, num_frames)).round().astype(int))
+    chosen = evenly(range(num_frames), columns)
     canvas = np.full((len(rows) * (height + GAP) - GAP, len(chosen) * (width + GAP) - GAP, 3), PAPER, dtype=np.uint8)
     for r, row in enumerate(rows):
         for c, t in enumerate(chosen):

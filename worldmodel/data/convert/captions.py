@@ -42,7 +42,7 @@ def read_captions(recording: Recording, num_frames: int) -> Caption | None:
         condition = codec("text")
         assert isinstance(condition, Text)
         if data.lstrip().startswith('{"'):
-            lines = condition.decode(("\n".join(data.split("\n")).rstrip("\n") + "\n").encode()).tolist()
+            lines = condition.decode((data.rstrip("\n") + "\n").encode()).tolist()
             if len(lines) != num_frames - 1:
                 raise Skip("broken captions", f"{suffix} has {len(lines)} values, the film {num_frames - 1}")
             return lambda number, second: lines[number - 1]

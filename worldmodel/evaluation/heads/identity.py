@@ -21,12 +21,13 @@ from worldmodel.evaluation.figure import Task
 from worldmodel.evaluation.heads import plots
 from worldmodel.evaluation.heads.network import PART, HeadReader, Reading, cut_out, face_frame, shrink
 from worldmodel.evaluation.heads.reader import get_reader
-from worldmodel.evaluation.heads.streams import as_told, spread
+from worldmodel.evaluation.heads.streams import as_told
 from worldmodel.evaluation.heldout import Place
 from worldmodel.evaluation.options import Unavailable
 from worldmodel.evaluation.rollout import stream
 from worldmodel.evaluation.scripts import Action
 from worldmodel.evaluation.sheets import contact_sheet
+from worldmodel.evenly import evenly
 
 EVERY = 5  # frames of a stream looked at
 WINDOW_S = 5.0  # of the means
@@ -54,7 +55,7 @@ def measure(task: Task) -> dict[str, Any]:
     reader, fps = performance.reader.network, task.world.config.frame.fps
     size = max(1, round(WINDOW_S * fps / EVERY))
     marks = task.options.head_marks
-    clips = spread(performance.reader.clips, task.options.head_streams)
+    clips = evenly(performance.reader.clips, task.options.head_streams)
     length = round(max(marks) * fps)
     if length < EVERY:
         raise Unavailable(
@@ -166,7 +167,7 @@ def _recorded(task: Task, reader: HeadReader, clip: int) -> NDArray[np.float32]:
 
 def _baselines(task: Task, reader: HeadReader, size: int) -> dict[str, Any]:
     """The second half of recorded clips against the first, and against another person's."""
-    looks = [_recorded(task, reader, clip) for clip in spread(get_reader(task).clips, task.options.head_examined)]
+    looks = [_recorded(task, reader, clip) for clip in evenly(get_reader(task).clips, task.options.head_examined)]
     persons = [each[: max(1, len(each) // 2)].mean(0) for each in looks]
     names = ("who", "colour")
     found: dict[str, Any] = {}

@@ -22,7 +22,7 @@ from worldmodel.evaluation.heads.identity import looped
 from worldmodel.evaluation.heads.truth import talks, truth_of
 from worldmodel.evaluation.heldout import Place
 from worldmodel.evaluation.options import Unavailable
-from worldmodel.evaluation.rollout import open_session
+from worldmodel.evaluation.rollout import known_actions, open_session
 
 WARM_UP = 3  # chunks before the clock starts: memory is allocated, kernels are chosen
 
@@ -50,17 +50,13 @@ def measure(task: Task) -> dict[str, Any]:
     size, fps = task.world.config.layout.chunk_frames, task.world.config.frame.fps
     count = task.options.head_chunks
     names = set(task.world.conditions.names)
-    script = looped(task.held_out.actions_of(clip), size * (WARM_UP + count))
+    script = known_actions(looped(task.held_out.actions_of(clip), size * (WARM_UP + count)), names)
     session = open_session(task.world, [task.held_out.start(Place(clip, 0, 1), 1)], task.options.seed)
     load = [os.getloadavg()[0]]
     first_ms, all_ms = [], []
     for chunk in range(WARM_UP + count):
-        told = [
-            {name: value for name, value in action.items() if name in names}
-            for action in script[chunk * size : (chunk + 1) * size]
-        ]
         begun = time.perf_counter()
-        coming = iter(session.stream_chunk(told))
+        coming = session.stream_chunk(script[chunk * size : (chunk + 1) * size])
         next(coming)
         first_ms.append(1000 * (time.perf_counter() - begun))
         for _ in coming:

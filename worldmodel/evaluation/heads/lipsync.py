@@ -19,11 +19,11 @@ from worldmodel.evaluation.figure import Task
 from worldmodel.evaluation.heads import plots
 from worldmodel.evaluation.heads.curves import LAGS, correlation, lagged
 from worldmodel.evaluation.heads.network import Reading
-from worldmodel.evaluation.heads.streams import Told, as_told, perform, spread
+from worldmodel.evaluation.heads.streams import SHOWN_STEP, Told, as_told, draw_shown, perform
 from worldmodel.evaluation.heads.truth import CLOSED, closures, language, talks
 from worldmodel.evaluation.options import Unavailable
 from worldmodel.evaluation.scripts import Action
-from worldmodel.evaluation.sheets import contact_sheet
+from worldmodel.evenly import evenly
 
 
 def measure(task: Task) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def silenced(actions: Sequence[Action]) -> list[Action]:
 
 def _controls(task: Task, told: Sequence[Told]) -> dict[str, Any]:
     """Agreement with the truth under sounds that have nothing to do with it."""
-    chosen = [told[index] for index in spread(range(len(told)), task.options.head_controls)]
+    chosen = [told[index] for index in evenly(range(len(told)), task.options.head_controls)]
     shift = min(task.options.head_shift, len(chosen[0].actions) // 2)
     others = [*chosen[len(chosen) // 2 :], *chosen[: len(chosen) // 2]]
     scripts = {
@@ -183,17 +183,4 @@ def _draw(task: Task, figures: dict[str, Any], told: Sequence[Told]) -> None:
         [(each.truth.aperture, each.generated.aperture) for each in told[:3]],
         task.world.config.frame.fps,
     )
-    shown = as_told(task).shown
-    if shown:
-        rows = [
-            (label, list(getattr(each, name)))
-            for each in shown
-            for label, name in (("truth", "truth"), ("generated", "generated"))
-        ]
-        count = min(len(pictures) for _, pictures in rows)
-        contact_sheet(
-            task.out / "lipsync_sheet.png",
-            [(label, pictures[:count]) for label, pictures in rows],
-            [f"+{index * 2} frames" for index in range(count)],
-            groups=2,
-        )
+    draw_shown(task.out / "lipsync_sheet.png", as_told(task), lambda index: f"+{index * SHOWN_STEP} frames")

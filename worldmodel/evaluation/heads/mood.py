@@ -18,11 +18,12 @@ from worldmodel.evaluation.figure import Task
 from worldmodel.evaluation.heads import plots
 from worldmodel.evaluation.heads.network import Reading
 from worldmodel.evaluation.heads.reader import get_reader
-from worldmodel.evaluation.heads.streams import Told, as_told, perform, spread
+from worldmodel.evaluation.heads.streams import Told, as_told, perform
 from worldmodel.evaluation.heads.truth import captions_by_mood
 from worldmodel.evaluation.options import Unavailable
 from worldmodel.evaluation.scripts import Action
 from worldmodel.evaluation.sheets import contact_sheet
+from worldmodel.evenly import evenly
 
 SETTLE_S = 1.0  # a mood takes its time
 
@@ -46,7 +47,7 @@ def measure(task: Task) -> dict[str, Any]:
         raise Unavailable("the clips' captions ask for less than two moods: record more with python -m envs.record")
     settle = round(SETTLE_S * task.world.config.frame.fps)
     count = 1 + max(max(captions), performance.reader.network.num_moods - 1)
-    clips = spread(performance.reader.clips, task.options.head_moods)
+    clips = evenly(performance.reader.clips, task.options.head_moods)
     hold = task.options.head_mood_frames
     scripts, orders = [], []
     for index, clip in enumerate(clips):

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from worldmodel.evaluation.figure import Task
 from worldmodel.evaluation.heads import plots
-from worldmodel.evaluation.heads.streams import Told, as_told
+from worldmodel.evaluation.heads.streams import Shown, Told, as_told, draw_shown
 from worldmodel.evaluation.heads.truth import truth_of
 from worldmodel.evaluation.options import Unavailable
 from worldmodel.evaluation.scripts import Action
-from worldmodel.evaluation.sheets import contact_sheet
 
 MARK = (255, 40, 40)
 
@@ -92,20 +91,13 @@ def _over_time(task: Task, told: Sequence[Told]) -> list[tuple[float, float]]:
 def _sheet(task: Task) -> None:
     """Generated frames with the joints marked that were wanted."""
     performance = as_told(task)
-    rows: list[tuple[str, list[NDArray[np.uint8]]]] = []
     by_clip: Mapping[int, Told] = {each.clip: each for each in performance.told}
-    for shown in performance.shown:
+
+    def edit(shown: Shown, frames: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
         wanted = by_clip[shown.clip].truth.key_points[shown.at]
-        for label, frames in (("truth", shown.truth), ("generated", shown.generated)):
-            rows.append((label, [marked(frame, points) for frame, points in zip(frames, wanted, strict=True)]))
-    if rows:
-        count = min(len(pictures) for _, pictures in rows)
-        contact_sheet(
-            task.out / "pose_sheet.png",
-            [(label, pictures[:count]) for label, pictures in rows],
-            [f"{index + 1}" for index in range(count)],
-            groups=2,
-        )
+        return [marked(frame, points) for frame, points in zip(frames, wanted, strict=True)]
+
+    draw_shown(task.out / "pose_sheet.png", performance, lambda index: f"{index + 1}", edit)
 
 
 def marked(frame: NDArray[np.uint8], points: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from worldmodel.evaluation.heldout import Place
 from worldmodel.evaluation.options import Unavailable
 from worldmodel.evaluation.rollout import stream
 from worldmodel.evaluation.scripts import Action
+from worldmodel.evaluation.sheets import contact_sheet
+from worldmodel.evenly import evenly
 
 SHOWN_CLIPS, SHOWN_FRAMES = 3, 10
 SHOWN_STEP = 2  # frames between shown ones: fast enough for lips
@@ -122,11 +125,29 @@ def perform(
     return readings
 
 
-def spread(items: Sequence[int], count: int) -> list[int]:
-    """At most `count` of some numbers, evenly spread over them."""
-    return [
-        items[index] for index in np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
+def draw_shown(
+    path: Path,
+    performance: Performance,
+    heading: Callable[[int], str],
+    edit: Callable[[Shown, NDArray[np.uint8]], Sequence[NDArray[np.uint8]]] = lambda shown, frames: list(frames),
+) -> None:
+    """Draws truth over generated of the clips that are shown, if any are.
+
+    Args:
+        path: of the sheet.
+        performance: what was performed.
+        heading: of the n-th frame shown.
+        edit: what becomes of a clip's frames [n, H, W, 3] before they are drawn.
+    """
+    rows = [
+        (label, edit(shown, frames))
+        for shown in performance.shown
+        for label, frames in (("truth", shown.truth), ("generated", shown.generated))
     ]
+    if rows:
+        count = min(len(pictures) for _, pictures in rows)
+        drawn = [(label, pictures[:count]) for label, pictures in rows]
+        contact_sheet(path, drawn, [heading(index) for index in range(count)], groups=2)
 
 
 def still_change(frames: NDArray[np.uint8], truth: NDArray[np.uint8]) -> tuple[float, float] | None:
@@ -153,7 +174,7 @@ def still_change(frames: NDArray[np.uint8], truth: NDArray[np.uint8]) -> tuple[f
 
 def _as_told(task: Task) -> Performance:
     reader = get_reader(task)
-    clips = spread(reader.clips, task.options.head_clips)
+    clips = evenly(reader.clips, task.options.head_clips)
     length = min(task.options.head_frames, min(task.held_out.clips.num_frames(clip) for clip in clips) - 1)
     if length < 2:
         raise Unavailable("the clips are of a single frame: record longer ones with --frames")

@@ -28,6 +28,7 @@ from worldmodel.evaluation.published.networks import VIDEO_FRAMES, Extractor, Ne
 from worldmodel.evaluation.published.syncnet import FPS, SyncNet, measure_sync
 from worldmodel.evaluation.rollout import stream
 from worldmodel.evaluation.scripts import Action
+from worldmodel.evenly import evenly
 
 SOURCES = ("generated", "recorded")
 BATCH = 32  # images at a time
@@ -112,8 +113,7 @@ def performed(task: Task) -> Iterator[Pair]:
     if not lengths:
         raise Unavailable(f"the clips must be longer than {context} frames: record longer ones with --frames")
     length = max(lengths, key=lambda n: n * min(int((spare >= n).sum()), options.head_clips))
-    fit = np.flatnonzero(spare >= length)
-    clips = fit[np.unique(np.linspace(0, len(fit) - 1, min(options.head_clips, len(fit))).round().astype(int))].tolist()
+    clips = evenly(np.flatnonzero(spare >= length).tolist(), options.head_clips)
     for begin in range(0, len(clips), options.num_streams):
         batch = clips[begin : begin + options.num_streams]
         starts = [held_out.start(Place(clip, 0, context), context) for clip in batch]
