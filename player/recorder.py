@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from player.drive import VOICES
+from player.interrupts import unbroken
 from player.scripts import Action, plain
 from player.soundtrack import Soundtrack, joined
 
@@ -71,14 +72,15 @@ class Recorder:
             action: not written for the first frame of a film.
             sound: [S, channels] float32 in [-1, 1] at 16 kHz; None is silence.
         """
-        if self._film is not None and self._film.shape != frame.shape:
-            self._finish()
-        if self._film is None:
-            number = len(self.films) + 1
-            name = self.path if number == 1 else self.path.with_stem(f"{self.path.stem}-{number}")
-            self._film = _Film(name, frame.shape, self._fps, self._channels)
-        self._film.write(frame, action, sound)
-        self.frames += 1
+        with unbroken():  # whoever interrupts finds a line for every frame and sound for both
+            if self._film is not None and self._film.shape != frame.shape:
+                self._finish()
+            if self._film is None:
+                number = len(self.films) + 1
+                name = self.path if number == 1 else self.path.with_stem(f"{self.path.stem}-{number}")
+                self._film = _Film(name, frame.shape, self._fps, self._channels)
+            self._film.write(frame, action, sound)
+            self.frames += 1
 
     def close(self) -> list[Path]:
         """Finishes the film.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import av
@@ -54,6 +55,32 @@ def test_a_film_cut_short_can_be_seen_up_to_its_last_second(tmp_path: Path) -> N
     assert len((tmp_path / "film.jsonl").read_text().splitlines()) == 99
     assert not (tmp_path / "film.mp4").exists()
     recorder.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_waits_until_the_frame_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def interrupted(frame: np.ndarray) -> np.ndarray:  # between the line of the action and its frame
+        signal.raise_signal(number)
+        return contiguous(frame)
+
+    recorder, contiguous = Recorder(tmp_path / "film.mp4", 20), np.ascontiguousarray
+    before = signal.signal(number, end)
+    try:
+        recorder.write(grey(0), None)
+        monkeypatch.setattr(np, "ascontiguousarray", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            recorder.write(grey(1), {"keyboard": {}})
+        assert signal.getsignal(number) is end
+    finally:
+        signal.signal(number, before)
+    recorder.close()
+    assert len(read_film(tmp_path / "film.mp4")) == 2
+    assert len((tmp_path / "film.jsonl").read_text().splitlines()) == 1
 
 
 def test_another_size_of_frames_begins_another_film(tmp_path: Path) -> None:
