@@ -3,15 +3,17 @@
 import math
 from typing import Any
 
-from envs.blockworld.blocks import FACE_TEXTURE
+from envs.blockworld.blocks import FACE_TEXTURE, IDS
 from envs.blockworld.grid import MASK
 from envs.blockworld.jit import kernel
 from envs.blockworld.march import NORMALS, NOTHING, SPRITE_FACE, is_opaque, sunlit, trace
+from envs.blockworld.noise import hash3, uniform
 from envs.blockworld.scene import CLOUD_TEXELS
 from envs.blockworld.textures import LEVEL_OFFSET
 
 AMBIENT = (0.96, 0.96, 0.8, 1.0, 0.88, 0.88)
 STEM = (0.30, 0.52, 0.20)
+GRASS = IDS["grass"]
 
 
 @kernel
@@ -87,6 +89,15 @@ def _texel(textures: Any, texture: int, u: float, v: float, lod: float) -> tuple
         fine[1] + (coarse[1] - fine[1]) * mix,
         fine[2] + (coarse[2] - fine[2]) * mix,
     )
+
+
+@kernel
+def _tint(scene: Any, x: int, z: int, lod: float) -> float:
+    """How much drier (above 0) or deeper (below 0) than the others a grass block is; nothing where blocks are specks."""
+    patch = uniform((x & MASK) >> 2, 11, (z & MASK) >> 2, 0) - 0.5
+    own = 0.5 * (hash3(x & MASK, 12, z & MASK, 0) % 3 - 1)
+    near = min(max((5.0 - lod) * 0.5, 0.0), 1.0)
+    return scene.tint * (0.6 * patch + 1.2 * own) * near
 
 
 @kernel
@@ -180,6 +191,9 @@ def surface(
     footprint = t * pixel * 20.0
     lod = 0.5 * math.log2((footprint * footprint + 1e-9) / (slant + 0.02))
     r, g, b = _texel(scene.textures, FACE_TEXTURE[block, face], u, 0.999999 - v, lod)
+    if scene.tint > 0.0 and block == GRASS:
+        dry = _tint(scene, x, z, lod)
+        r, g, b = r * (1.0 + 1.6 * dry), g * (1.0 + 0.8 * dry), b * (1.0 + 0.8 * dry)
     if scene.progress > 0.0 and y == scene.target[1]:
         if x & MASK == scene.target[0] & MASK and z & MASK == scene.target[2] & MASK:
             if scene.cracks[int(v * 16.0), int(u * 16.0)] < scene.progress:

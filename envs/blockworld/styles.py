@@ -25,6 +25,7 @@ class Style(NamedTuple):
         occlusion: Strength of ambient occlusion in corners.
         lamp: Light that the player carries, seen where the sky is hidden.
         turf: Whether grass covers the whole sides of its blocks.
+        tint: How far the colours of single grass blocks lie apart, from deep to dry; 0 paints all alike.
     """
 
     far: float = 112.0
@@ -45,6 +46,7 @@ class Style(NamedTuple):
     occlusion: float = 0.55
     lamp: float = 0.8
     turf: bool = False
+    tint: float = 0.0
 
 
 STYLES = {
@@ -66,5 +68,6 @@ STYLES = {
         sunlight=0.32,
         lamp=0.0,
         turf=True,
+        tint=0.2,
     ),
 }
