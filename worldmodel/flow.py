@@ -24,6 +24,9 @@ class FlowConfig:
     num_steps: int = 4  # Euler steps per frame
     guidance: float = 1.0  # in generation; 1 follows the conditions as learned, more exaggerates them
     guidance_until: float = 0.0  # timestep down to which it acts: early steps lay out, late ones only over-sharpen
+    # Share kept of what guidance adds along the prediction itself, which heightens contrast and colour frame by frame;
+    # 1 is plain guidance, 0 projected guidance.
+    guidance_parallel: float = 1.0
     timestep_mean: float = 0.0  # of the logit-normal that timesteps are drawn from (Esser et al. 2024, section 3.1)
     timestep_std: float = 1.0
     draws: int = 4  # timesteps drawn per backbone pass
@@ -35,6 +38,8 @@ class FlowConfig:
             raise ValueError(f"flow.guidance must be a finite number, got {self.guidance}")
         if not 0 <= self.guidance_until <= 1:
             raise ValueError(f"flow.guidance_until must be a timestep in [0, 1], got {self.guidance_until}")
+        if not 0 <= self.guidance_parallel <= 1:
+            raise ValueError(f"flow.guidance_parallel must be in [0, 1], got {self.guidance_parallel}")
 
 
 def draw_normal(shape: Sequence[int], generator: Generators, like: Tensor) -> Tensor:
@@ -83,6 +88,35 @@ def interpolate(data: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
 def velocity(data: Tensor, noise: Tensor) -> Tensor:
     """The path's velocity, constant in t: noise - data, [...]."""
     return noise - data
+
+
+def guided_velocity(
+    x: Tensor, timestep: Tensor, seen: Tensor, null: Tensor, scale: float, parallel: float = 1.0
+) -> Tensor:
+    """The velocity that follows the conditions more than either was told to.
+
+    Plain guidance (Ho & Salimans 2022) adds `scale - 1` times the difference that the conditions make. What of it lies
+    along the predicted data only makes that stronger, and in a stream stronger again with every frame; projected
+    guidance (Sadat et al. 2024, section 4) leaves `parallel` of it.
+
+    Args:
+        x: [B, ...] points on the path.
+        timestep: [B] of theirs.
+        seen: [B, ...] velocities under the conditions.
+        null: [B, ...] velocities without them.
+        scale: 1 follows the conditions as learned.
+        parallel: in [0, 1].
+
+    Returns:
+        [B, ...] velocities.
+    """
+    change = seen - null
+    if parallel != 1:
+        timestep = timestep.view(-1, *[1] * (x.ndim - 1)).to(x.dtype)
+        data, axes = x - timestep * seen, tuple(range(1, x.ndim))
+        along = (change * data).sum(axes, keepdim=True) / data.square().sum(axes, keepdim=True).clamp_min(1e-12)
+        change = change - (1 - parallel) * along * data
+    return seen + (scale - 1) * change
 
 
 def timestep_features(timestep: Tensor, width: int) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 
 from conditions import Prepared, collate
 from worldmodel.embedding import corrupt, to_latents, to_tokens
-from worldmodel.flow import draw_normal, solve
+from worldmodel.flow import draw_normal, guided_velocity, solve
 
 if TYPE_CHECKING:
     from worldmodel.world import WorldModel
@@ -144,7 +144,7 @@ class Streams:
             if not next(guided):
                 return world.head(x, timestep, guide[: self.num_streams])
             seen, null = world.head(x.repeat(2, 1, 1), timestep.repeat(2), guide).chunk(2)
-            return null + self.guidance * (seen - null)
+            return guided_velocity(x, timestep, seen, null, self.guidance, world.config.flow.guidance_parallel)
 
         noise = to_tokens(draw_normal(self.latents.shape, self.generators, self.latents), world.config.patch_size)
         return to_latents(solve(field, noise, self.num_steps), world.config.patch_size, world.latent_size[0])

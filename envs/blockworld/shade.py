@@ -93,7 +93,7 @@ def _texel(textures: Any, texture: int, u: float, v: float, lod: float) -> tuple
 
 @kernel
 def _tint(scene: Any, x: int, z: int, lod: float) -> float:
-    """How much drier (above 0) or deeper (below 0) than the others a grass block is; nothing where blocks are specks."""
+    """How much drier (above 0) or deeper (below 0) than others a grass block is; nothing where blocks are specks."""
     patch = uniform((x & MASK) >> 2, 11, (z & MASK) >> 2, 0) - 0.5
     own = 0.5 * (hash3(x & MASK, 12, z & MASK, 0) % 3 - 1)
     near = min(max((5.0 - lod) * 0.5, 0.0), 1.0)

@@ -171,6 +171,9 @@ def test_guidance_one_is_no_guidance_and_null_rows_see_nothing() -> None:
     world.config.flow.guidance = 1000.0  # what the model's own config says is done where nothing else is asked for
     assert np.array_equal(guided, world.session(0, frames).step(action))
     assert np.array_equal(plain, world.session(0, frames, guidance=1.0).step(action))
+    world.config.flow.guidance_parallel = 0.0
+    assert not np.array_equal(guided, world.session(0, frames).step(action))
+    world.config.flow.guidance_parallel = 1.0
     world.config.flow.guidance_until = 0.5  # in the steps at 1 and 0.75 only
     assert not np.array_equal(guided, world.session(0, frames).step(action))
     world.config.flow.guidance_until = 1.0  # in none: the same, but for the rounding of a larger batch
