@@ -5,24 +5,20 @@ Shapes: n samples at 16 kHz, S samples a frame.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import av.error
 import numpy as np
-from av.audio.stream import AudioStream
-from av.container import InputContainer
 from numpy.typing import NDArray
 
 from conditions.encoders.sound import SAMPLE_RATE
 from player.sources.base import SourceError, Tell, existing
+from worldmodel.data.sound import Stretch, stretches
 
 FULL_SCALE = 0.999  # from here on a sample counts as clipped
 CLIPPED = 1e-3  # share of samples from which on a sound is said to be clipped
 SILENT = 1e-4  # peak
-GAP_S = 0.02  # missing sound from this length on is filled with silence, so that what follows keeps its time
 
 
 class Sounds:
@@ -117,64 +113,26 @@ def _decode(path: Path, tell: Tell, option: str) -> NDArray[np.float32]:
             if rate != SAMPLE_RATE:
                 lacks = f"; it has nothing above {rate / 2000:g} kHz" if rate < SAMPLE_RATE else ""
                 tell(f"{path}: {rate} Hz, resampled to {SAMPLE_RATE} Hz{lacks}")
-            blocks, damage = _blocks(container, stream)
+            damage: list[str] = []
+            pieces = [piece for piece in stretches(container, stream, damage) if piece.samples.size]
+            # Of the file: where an mp3's sound begins is later, by its encoder's delay.
+            begins_s = (container.start_time or 0) / av.time_base
     except av.error.FFmpegError as error:
         raise SourceError(f"{path} cannot be read as sound: {error.strerror}: give {option} a whole file") from error
-    if not blocks or not (total := sum(block.shape[1] for block in blocks)):
+    if not pieces:
         raise SourceError(f"{path} holds no sound (0 samples could be decoded): check {option}")
     if damage:
-        tell(f"{path}: damaged, {damage}; {total / SAMPLE_RATE:.1f} s of it are used, with silence in the gaps")
-    return np.concatenate(blocks, axis=1)
+        seconds = sum(samples.shape[1] for _, samples in pieces) / SAMPLE_RATE
+        tell(f"{path}: damaged, {damage[0]}; {seconds:.1f} s of it are used, with silence in the gaps")
+    return _joined(pieces, begins_s, 2 if count == 2 else 1)
 
 
-def _blocks(container: InputContainer, stream: AudioStream) -> tuple[list[NDArray[np.float32]], str]:
-    """Returns blocks [channels, m] at 16 kHz, and the damage met on the way, empty if none."""
-    layout = stream.layout.name if stream.channels <= 2 else "mono"
-    resampler = av.AudioResampler(format="fltp", layout=layout, rate=SAMPLE_RATE)
-    damage: list[str] = []
-    blocks: list[NDArray[np.float32]] = []
-    for frame in _frames(container, stream, damage):
-        blocks += [part.to_ndarray().astype(np.float32) for part in resampler.resample(frame)]
-    if blocks:
-        blocks += [part.to_ndarray().astype(np.float32) for part in resampler.resample(None)]
-    return blocks, damage[0] if damage else ""
-
-
-def _frames(container: InputContainer, stream: AudioStream, damage: list[str]) -> Iterator[av.AudioFrame]:
-    """Yields a stream's frames without gaps: silence stands where packets were lost, or before a late start."""
-    now = 0  # samples yielded
-    begins = Fraction(container.start_time or 0, av.time_base)  # the file; an mp3's is later by its encoder's delay
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.error.FFmpegError as error:
-            damage.append(f"it breaks off ({error.strerror})")
-            return
-        if packet is None:
-            return
-        try:
-            frames = packet.decode()
-        except av.error.FFmpegError as error:
-            damage.append(str(error.strerror))
-            continue
-        for frame in frames:
-            if frame.pts is not None and frame.time_base is not None:
-                missing = round((frame.pts * frame.time_base - begins) * frame.rate) - now
-                if missing > GAP_S * frame.rate:
-                    now += missing
-                    yield _silence(frame, missing)
-            now += frame.samples
-            frame.pts = None
-            yield frame
-
-
-def _silence(like: av.AudioFrame, samples: int) -> av.AudioFrame:
-    planes = np.zeros_like(like.to_ndarray())
-    width = samples if like.format.is_planar else samples * like.layout.nb_channels
-    value = 128 if like.format.name.startswith("u8") else 0
-    frame = av.AudioFrame.from_ndarray(
-        np.full((len(planes), width), value, planes.dtype), format=like.format.name, layout=like.layout.name
-    )
-    frame.sample_rate = like.rate
-    return frame
+def _joined(pieces: list[Stretch], begins_s: float, channels: int) -> NDArray[np.float32]:
+    """Lays stretches where their times say, with silence between them and before a late start: [channels, n]."""
+    starts = [max(0, round((piece.begins_s - begins_s) * SAMPLE_RATE)) for piece in pieces]
+    ends = [start + piece.samples.shape[1] for start, piece in zip(starts, pieces, strict=True)]
+    sound = np.zeros((channels, max(ends)), np.float32)
+    for start, end, piece in zip(starts, ends, pieces, strict=True):
+        alike = len(piece.samples) == channels
+        sound[:, start:end] = piece.samples if alike else piece.samples.mean(axis=0, keepdims=True)
+    return sound
