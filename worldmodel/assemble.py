@@ -2,8 +2,8 @@
 
     python -m worldmodel.checkpoint assemble config=configs/midas-3b.yaml backbone=DIR autoencoder=DIR head=DIR out=DIR
 
-`backbone` is a folder of Qwen2.5, `autoencoder` of diffusers' AutoencoderDC, `head` of PixArt-alpha's transformer; each
-may be left out. Only safetensors are read, in one file or in shards: nothing is ever unpickled.
+`backbone` is a folder of Qwen2.5, `autoencoder` of diffusers' AutoencoderDC or of DC-AE 1.5, `head` of PixArt-alpha's
+transformer; each may be left out. Only safetensors are read, in one file or in shards: nothing is ever unpickled.
 
 Shapes: D width of the backbone, E width of the head.
 """
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from conditions import ConditionSet
-from worldmodel.autoencoder import Autoencoder, AutoencoderConfig
+from worldmodel.autoencoder import Autoencoder, AutoencoderConfig, dcgen
 from worldmodel.backbone import Backbone, BackboneConfig
 from worldmodel.checkpoint import compare, read_json, read_weights, save
 from worldmodel.config import load_config, nearest
@@ -56,7 +56,8 @@ def assemble(
     Args:
         config: of the world.
         backbone: folder of a Qwen2 model; random weights without one, as for the others.
-        autoencoder: folder of an AutoencoderDC; the temporal blocks begin as zero residuals.
+        autoencoder: folder of an AutoencoderDC, or of DC-AE 1.5 as DC-Gen stores it; the temporal blocks begin as zero
+            residuals.
         head: folder of PixArt-alpha's transformer.
         dtype: of the weights in memory.
         seed: of the random ones.
@@ -167,7 +168,7 @@ def read_backbone(folder: Path, config: BackboneConfig, model: nn.Module) -> dic
 
 
 def read_autoencoder(folder: Path, config: AutoencoderConfig) -> tuple[Autoencoder, str]:
-    """An autoencoder with the weights of a folder of AutoencoderDC's or ours, and the time of a config.
+    """An autoencoder with the weights of a folder of AutoencoderDC's, DC-AE 1.5's or ours, and the time of a config.
 
     Returns:
         The autoencoder, and where it came from.
@@ -177,6 +178,11 @@ def read_autoencoder(folder: Path, config: AutoencoderConfig) -> tuple[Autoencod
     """
     folder = subfolder(folder, "vae")
     values, weights = read_config(folder), weights_of(folder)
+    if dcgen.is_dcgen(values):
+        try:
+            values, weights = dcgen.fields_of(values), dcgen.renamed(weights)
+        except ValueError as error:
+            raise ValueError(f"{folder}: {error}") from error
     learned = any(".temporal." in key for key in weights)
     temporal = {name: value for name, value in asdict(config).items() if name.startswith("temporal_")}
     try:

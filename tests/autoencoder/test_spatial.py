@@ -46,7 +46,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         decoder_norm_types=["batch_norm"] * 4 + ["rms_norm", "batch_norm", "rms_norm"],
         decoder_act_fns=["relu"] * 4 + ["silu"] * 3,
     ),
-    # Residual blocks alone and no batch norm, what is known of DC-AE 1.5; its last activation and shortcuts by config
+    # Residual blocks alone and no batch norm; the last activation and the shortcuts by config, as in DC-AE 1.5
     "f64_residual": dict(
         latent_channels=8,
         encoder_block_types="ResBlock",
