@@ -44,6 +44,7 @@ train stage=dynamics "max_minutes=$dynamics_minutes"
 
 mkdir -p "checkpoints/$name"
 cp -r "runs/$name/dynamics/export/." "checkpoints/$name/"
+python -m worldmodel.training.curves "runs/$name" "checkpoints/$name/curves.png"
 echo "python play.py --checkpoint checkpoints/$name    plays it"
 echo "python -m worldmodel.evaluation --checkpoint checkpoints/$name --data DIR --out runs/$name/evaluation    measures it,"
 echo "on worlds that it has not seen:"

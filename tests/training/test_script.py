@@ -37,7 +37,7 @@ def run_script(folder: Path, size: str, task: str = "blockworld") -> subprocess.
 def test_its_commands_are_accepted(size: str, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = run_script(tmp_path, size, task)
     assert done.returncode == 0, done.stderr
-    record, *stages = [line.split() for line in (tmp_path / "commands").read_text().splitlines()]
+    record, *stages, drawn = [line.split() for line in (tmp_path / "commands").read_text().splitlines()]
     assert record[:2] == ["-m", "envs.record"]
     monkeypatch.chdir(ROOT)
     configs = [load_config(stage[2:]) for stage in stages]
@@ -49,6 +49,7 @@ def test_its_commands_are_accepted(size: str, task: str, tmp_path: Path, monkeyp
     name = task if size == "base" else f"{task}-{size}"
     assert {config.run for config in configs} == {f"runs/{name}"}
     assert (tmp_path / "checkpoints" / name / "model_index.json").exists()
+    assert drawn == ["-m", "worldmodel.training.curves", f"runs/{name}", f"checkpoints/{name}/curves.png"]
 
 
 @pytest.mark.parametrize(
