@@ -253,6 +253,28 @@ def test_positive_pitch_looks_down(meadow):
     assert up[:32, :, 2].mean() > down[:32, :, 2].mean() + 60  # sky is blue, ground is not
 
 
+def test_a_step_over_open_grass_can_be_seen(meadow):
+    """Blocks differ in tint, each for good: what moves on the ground tells a step, and stays where it is without one."""
+
+    def moved(tint):
+        _, info = meadow.reset(seed=1, options={"pitch": 50.0, "yaw": 20.0})
+        grid, floor = meadow._grid, round(info["position"][1])
+        grid.blocks[:, :, 1:floor], grid.blocks[:, :, floor:] = IDS["grass"], 0
+        measure(grid)
+        meadow._scene.tint = tint
+        frames = [meadow.step({})[0].astype(float) for _ in range(2)]
+        frames += [meadow.step({"keyboard": {"forward": 1}})[0].astype(float) for _ in range(3)]
+        assert np.array_equal(frames[0], frames[1])
+        return np.abs(frames[4] - frames[1])[:40].mean()
+
+    tint = meadow._scene.tint
+    try:
+        plain = moved(0.0)
+    finally:
+        meadow._scene.tint = tint
+    assert moved(tint) > 2 * plain
+
+
 def test_action_changes_the_very_next_frame(meadow):
     still, _ = meadow.reset(seed=2, options={"pitch": 40.0})
     for action in (
