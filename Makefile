@@ -1,6 +1,7 @@
 # make play    opens the generated world        make test    runs the tests
 # make train   records, trains, ships           make lint    style, format, types
 # make train-avatar   the same of the talking head
+# make train-luanti   the same of the real voxel game
 # make luanti  installs the real voxel game (Debian 12) for worldmodel/Luanti-v0
 # Each sets up .venv first if it is missing or older than pyproject.toml or constraints.txt.
 
@@ -13,7 +14,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 LUANTI := minetest xvfb libgl1-mesa-dri gcc libc6-dev
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: play test lint train train-avatar luanti
+.PHONY: play test lint train train-avatar train-luanti luanti
 
 play: .venv/runtime
 	$(BIN)/python play.py $(ARGS)
@@ -32,6 +33,9 @@ train: .venv/runtime
 train-avatar: .venv/runtime
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[avatar,speech]'
 	PATH="$(CURDIR)/$(BIN):$$PATH" TASK=avatar bash train.sh
+
+train-luanti: luanti
+	PATH="$(CURDIR)/$(BIN):$$PATH" TASK=luanti bash train.sh
 
 luanti: .venv/runtime
 	@command -v apt-get >/dev/null || { echo 'make luanti is for Debian. Elsewhere, see docs/luanti.md.'; exit 1; }

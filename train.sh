@@ -3,6 +3,7 @@
 #
 #     make train SIZE=small|base|large            the world of blocks
 #     make train-avatar SIZE=small|base|large     the talking head
+#     make train-luanti SIZE=small|base|large     the real voxel game Luanti
 #
 # Stopped or killed at any moment, the same command continues where it was. Each step can be run by hand as well; any
 # setting is a key=value at its end (docs/train.md).
@@ -12,7 +13,7 @@ cd "$(dirname "$0")"
 # The one dial. Minutes are of training; recording and encoding come on top. small is a look, base is what ships, both on
 # a CPU; large is for GPUs.
 task=${TASK:-blockworld} size=${SIZE:-base}
-config=$task world=worldmodel/Avatar-v0 kwargs=()
+config=$task lands=
 case "$task-$size" in
 blockworld-small) clips=64 frames=128 autoencoder_minutes=6 dynamics_minutes=8 ;;
 blockworld-base) clips=384 frames=256 autoencoder_minutes=32 dynamics_minutes=150 ;;
@@ -20,24 +21,39 @@ blockworld-large) clips=4096 frames=256 autoencoder_minutes=60 dynamics_minutes=
 avatar-small) clips=96 frames=97 autoencoder_minutes=8 dynamics_minutes=10 ;;
 avatar-base) clips=960 frames=97 autoencoder_minutes=40 dynamics_minutes=60 ;;
 avatar-large) clips=8192 frames=241 autoencoder_minutes=60 dynamics_minutes=240 ;;
-blockworld-* | avatar-*) echo "error: SIZE must be small, base or large, got $size" >&2 && exit 2 ;;
-*) echo "error: TASK must be blockworld or avatar, got $task" >&2 && exit 2 ;;
+luanti-small) clips=16 frames=128 autoencoder_minutes=6 dynamics_minutes=8 lands="1 2" ;;
+luanti-base) clips=48 frames=256 autoencoder_minutes=32 dynamics_minutes=150 lands="1 2 3 4 5 6" ;;
+luanti-large) clips=256 frames=256 autoencoder_minutes=60 dynamics_minutes=420 lands=$(seq -s " " 16) ;;
+blockworld-* | avatar-* | luanti-*) echo "error: SIZE must be small, base or large, got $size" >&2 && exit 2 ;;
+*) echo "error: TASK must be blockworld, avatar or luanti, got $task" >&2 && exit 2 ;;
 esac
-if [ "$task" = blockworld ]; then # one biome where the model is small, every biome where it is large
-    world=worldmodel/BlockWorld-v0 kwargs=(--world-kwargs "biome=$([ "$size" = large ] && echo default || echo meadow)")
-fi
 name=$task$([ "$size" = base ] || echo "-$size")
+sets=("data.clips=data/$name/train") kwargs=()
+case $task in
+blockworld) # one biome where the model is small, every biome where it is large
+    world=worldmodel/BlockWorld-v0 kwargs=(--world-kwargs "biome=$([ "$size" = large ] && echo default || echo meadow)") ;;
+avatar) world=worldmodel/Avatar-v0 ;;
+luanti) # the world of blocks' model, on several lands of the game, `clips` of each; another is kept to measure it in
+    world=worldmodel/Luanti-v0 kwargs=(--world-kwargs world_seed=1000)
+    config=$([ "$size" = large ] && echo blockworld-large || echo blockworld)
+    sets=("data.mix={$(for land in $lands; do printf '"land-%s":{"clips":"data/%s/land-%s"},' "$land" "$name" "$land"; done)}") ;;
+esac
 
 # One process, or one for each GPU where there are several.
 train() {
     if [ "$(nvidia-smi --list-gpus 2>/dev/null | wc -l)" -gt 1 ]; then
-        accelerate launch -m worldmodel.training "config=configs/$config.yaml" "data.clips=data/$name/train" "run=runs/$name" "$@"
+        accelerate launch -m worldmodel.training "config=configs/$config.yaml" "${sets[@]}" "run=runs/$name" "$@"
     else
-        python -m worldmodel.training "config=configs/$config.yaml" "data.clips=data/$name/train" "run=runs/$name" "$@"
+        python -m worldmodel.training "config=configs/$config.yaml" "${sets[@]}" "run=runs/$name" "$@"
     fi
 }
 
-python -m envs.record --world "$world" ${kwargs[@]+"${kwargs[@]}"} --clips "$clips" --frames "$frames" --out "data/$name/train"
+record() { python -m envs.record --world "$world" --clips "$clips" --frames "$frames" --out "data/$name/$1" "${@:2}"; }
+if [ -n "$lands" ]; then
+    for land in $lands; do record "land-$land" --world-kwargs "world_seed=$land"; done
+else
+    record train ${kwargs[@]+"${kwargs[@]}"}
+fi
 train stage=autoencoder "max_minutes=$autoencoder_minutes"
 train stage=latents
 train stage=dynamics "max_minutes=$dynamics_minutes"

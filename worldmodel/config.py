@@ -24,6 +24,8 @@ from worldmodel.training.config import TrainingConfig
 from worldmodel.world import WorldConfig
 
 CLIPS = "data/blockworld"
+# Fields of `data` that a mix takes the place of.
+ONE_SET: dict[str, str | None] = {"clips": CLIPS, "index": None, "latents": None}
 
 
 @dataclass
@@ -66,7 +68,7 @@ class DataConfig:
                     )
         if mix and not any(part.weight for part in mix.values()):
             raise ValueError("a set of data.mix must have a weight above 0, got none")
-        for key, default in (("clips", CLIPS), ("index", None), ("latents", None)):
+        for key, default in ONE_SET.items():
             if mix and getattr(self, key) != default:
                 raise ValueError(
                     f"data.{key} is for one set, and data.mix has {', '.join(mix)}: say it there, or leave the mix "
@@ -92,6 +94,7 @@ def load_config(arguments: Sequence[str] = ()) -> Config:
 
     Args:
         arguments: `config=FILE` names a YAML file; every other `key.sub=value` sets one field, over what the file says.
+            A `data.mix` takes the place of the one set that an earlier file names.
 
     Returns:
         The configuration, its dataclasses' own checks passed.
@@ -112,9 +115,12 @@ def load_config(arguments: Sequence[str] = ()) -> Config:
     merged = schema
     for name in files:
         values = read_yaml(name)
-        merged = _merge(_without_defaults(merged, values), values, name)
-    for setting in settings:
-        merged = _merge(merged, OmegaConf.from_dotlist([setting]), setting)
+        merged = _merge(_without_defaults(_without_set(merged, values), values), values, name)
+    parsed = [OmegaConf.from_dotlist([setting]) for setting in settings]
+    for values in parsed:
+        merged = _without_set(merged, values)
+    for setting, values in zip(settings, parsed, strict=True):
+        merged = _merge(merged, values, setting)
     return _to_object(merged)
 
 
@@ -158,6 +164,13 @@ def nearest(name: str, known: Sequence[str]) -> str:
     if close:
         return f", did you mean {close[0]!r}?"
     return f", known: {', '.join(known)}" if known else ""
+
+
+def _without_set(merged: Any, values: Any) -> Any:
+    """`merged` without its one set of clips, where `values` bring a mix of sets."""
+    if not OmegaConf.select(values, "data.mix"):
+        return merged
+    return OmegaConf.merge(merged, {"data": ONE_SET})
 
 
 def _merge(schema: Any, values: Any, source: str) -> Any:

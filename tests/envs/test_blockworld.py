@@ -254,7 +254,7 @@ def test_positive_pitch_looks_down(meadow):
 
 
 def test_a_step_over_open_grass_can_be_seen(meadow):
-    """Blocks differ in tint, each for good: what moves on the ground tells a step, and stays where it is without one."""
+    """Blocks differ in tint, each for good: what moves on the ground tells a step, and rests without one."""
 
     def moved(tint):
         _, info = meadow.reset(seed=1, options={"pitch": 50.0, "yaw": 20.0})

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from tests.tiny import SIZE, tiny_frames
 from tests.training.small import launch, losses, write_config
 from worldmodel import WorldModel
-from worldmodel.config import load_config
+from worldmodel.config import CLIPS, load_config
 from worldmodel.data.clips import Clip, ClipWriter
 from worldmodel.training.__main__ import main
 from worldmodel.training.dynamics import DynamicsStage
@@ -77,6 +77,20 @@ def test_a_condition_that_a_set_lacks_is_a_placeholder(mix: list[str], trained: 
     assert (batch.prepared["camera"].present == turns[:, None]).all()
     assert (batch.prepared["text"].present == ~turns[:, None]).all()
     assert batch.prepared["keyboard"].present.all()
+
+
+def test_a_mix_takes_the_place_of_an_earlier_files_one_set(tmp_path: Path) -> None:
+    mix = 'data.mix={"a":{"clips":"data/a"},"b":{"clips":"data/b"}}'
+    layer = tmp_path / "mix.yaml"
+    layer.write_text("data: {mix: {a: {clips: data/a}, b: {clips: data/b}}}")
+    world = f"config={ROOT / 'configs' / 'blockworld.yaml'}"
+    for arguments in ([world, mix], [world, f"config={layer}"]):
+        data = load_config(arguments).data
+        assert data.mix is not None and [part.clips for part in data.mix.values()] == ["data/a", "data/b"]
+        assert data.clips == CLIPS
+    assert load_config([world, "data.mix=null"]).data.clips == "data/blockworld/train"
+    with pytest.raises(ValueError, match="data.clips is for one set"):
+        load_config([world, mix, "data.clips=data/other"])
 
 
 def test_a_kill_and_two_processes_change_nothing(

@@ -32,20 +32,27 @@ def run_script(folder: Path, size: str, task: str = "blockworld") -> subprocess.
     return subprocess.run(["bash", "train.sh"], cwd=folder, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("task", ["blockworld", "avatar"])
+@pytest.mark.parametrize("task", ["blockworld", "avatar", "luanti"])
 @pytest.mark.parametrize("size", ["small", "base", "large"])
 def test_its_commands_are_accepted(size: str, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = run_script(tmp_path, size, task)
     assert done.returncode == 0, done.stderr
-    record, *stages, drawn = [line.split() for line in (tmp_path / "commands").read_text().splitlines()]
-    assert record[:2] == ["-m", "envs.record"]
+    commands = [line.split() for line in (tmp_path / "commands").read_text().splitlines()]
+    records = [command for command in commands if command[1] == "envs.record"]
+    *stages, drawn = commands[len(records) :]
     monkeypatch.chdir(ROOT)
     configs = [load_config(stage[2:]) for stage in stages]
     assert [config.stage for config in configs] == ["autoencoder", "latents", "dynamics"]
     assert all(stage[:2] == ["-m", "worldmodel.training"] for stage in stages)
-    recorded = parse_arguments(record[2:])
-    assert task in recorded.world.lower() and recorded.clips > 0
-    assert {config.data.clips for config in configs} == {str(recorded.out)}
+    recorded = [parse_arguments(command[2:]) for command in records]
+    assert all(task in command.world.lower() and command.clips > 0 for command in recorded)
+    folders = [str(command.out) for command in recorded]
+    assert len(folders) == len(set(folders)) and (len(folders) > 1) == (task == "luanti")
+    for config in configs:
+        mix = config.data.mix
+        assert folders == ([config.data.clips] if mix is None else [part.clips for part in mix.values()])
+    kwargs = [command.world_kwargs for command in recorded]
+    assert task != "luanti" or [value["world_seed"] for value in kwargs] == list(range(1, len(folders) + 1))
     name = task if size == "base" else f"{task}-{size}"
     assert {config.run for config in configs} == {f"runs/{name}"}
     assert (tmp_path / "checkpoints" / name / "model_index.json").exists()
@@ -56,7 +63,7 @@ def test_its_commands_are_accepted(size: str, task: str, tmp_path: Path, monkeyp
     ("size", "task", "said"),
     [
         ("huge", "avatar", "SIZE must be small, base or large, got huge"),
-        ("base", "farm", "TASK must be blockworld or avatar, got farm"),
+        ("base", "farm", "TASK must be blockworld, avatar or luanti, got farm"),
     ],
 )
 def test_another_size_or_task_is_refused(size: str, task: str, said: str, tmp_path: Path) -> None:
