@@ -22,8 +22,8 @@ avatar-small) clips=96 frames=97 autoencoder_minutes=8 dynamics_minutes=10 ;;
 avatar-base) clips=960 frames=97 autoencoder_minutes=40 dynamics_minutes=60 ;;
 avatar-large) clips=8192 frames=241 autoencoder_minutes=60 dynamics_minutes=240 ;;
 luanti-small) clips=16 frames=128 autoencoder_minutes=6 dynamics_minutes=8 lands="1 2" ;;
-luanti-base) clips=48 frames=256 autoencoder_minutes=32 dynamics_minutes=150 lands="1 2 3 4 5 6" ;;
-luanti-large) clips=256 frames=256 autoencoder_minutes=60 dynamics_minutes=420 lands=$(seq -s " " 16) ;;
+luanti-base) clips=48 frames=256 autoencoder_minutes=24 dynamics_minutes=60 lands="1 2 10 32 35 37" ;;
+luanti-large) clips=256 frames=256 autoencoder_minutes=60 dynamics_minutes=420 lands="1 2 4 6 10 11 13 18 21 25 26 32 35 37 38 40" ;;
 blockworld-* | avatar-* | luanti-*) echo "error: SIZE must be small, base or large, got $size" >&2 && exit 2 ;;
 *) echo "error: TASK must be blockworld, avatar or luanti, got $task" >&2 && exit 2 ;;
 esac
@@ -34,9 +34,11 @@ blockworld) # one biome where the model is small, every biome where it is large
     world=worldmodel/BlockWorld-v0 kwargs=(--world-kwargs "biome=$([ "$size" = large ] && echo default || echo meadow)") ;;
 avatar) world=worldmodel/Avatar-v0 ;;
 luanti) # the world of blocks' model, on several lands of the game, `clips` of each; another is kept to measure it in
-    world=worldmodel/Luanti-v0 kwargs=(--world-kwargs world_seed=1000)
+    world=worldmodel/Luanti-v0 kwargs=(--world-kwargs world_seed=46)
     config=$([ "$size" = large ] && echo blockworld-large || echo blockworld)
-    sets=("data.mix={$(for land in $lands; do printf '"land-%s":{"clips":"data/%s/land-%s"},' "$land" "$name" "$land"; done)}") ;;
+    # dry grassland where the model is small, and it goes on from the embedded world's; many kinds of land where it is large
+    sets=("data.mix={$(for land in $lands; do printf '"land-%s":{"clips":"data/%s/land-%s"},' "$land" "$name" "$land"; done)}")
+    [ "$size" = large ] || sets+=(initial=checkpoints/blockworld training.principal_start=false) ;;
 esac
 
 # One process, or one for each GPU where there are several.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.utils.env_checker import data_equivalence
 from torch import Tensor, nn
 
 from conditions.base import Column, Condition, Prepared
@@ -85,6 +86,15 @@ class ConditionSet(nn.Module):
             raise ValueError(f"conditions must be a dict of {', '.join(self.names)}, got {type(values).__name__}")
         self._check_names(values)
         return {name: self[name].validate(value) for name, value in values.items() if value is not None}
+
+    def asks(self, values: Mapping[str, Any]) -> bool:
+        """Whether one frame's raw values ask for anything: one that is present and not its condition's no-op.
+
+        Raises:
+            ValueError: as `validate`.
+        """
+        valid = self.validate(values)
+        return any(not data_equivalence(value, self[name].noop(), exact=True) for name, value in valid.items())
 
     def prepare(
         self,

@@ -22,6 +22,10 @@ class NoiseConfig:
     num_buckets: int = 20
     max_sigma: float = 0.5
     stream_bucket: int = 1  # the bucket that a stream's own frames are given
+    # The bucket, and no guidance, that a stream comes to while nothing is asked of it, `rest_frames` frames after the
+    # last input: nothing new comes into view then, and what is wrong is seen again and made more of. None: the same.
+    rest_bucket: int | None = None
+    rest_frames: int = 40
     redraw: float = 0.0  # share of clips that learn from context frames that the model redrew: WorldModel.redraw
     redraw_steps: int = 2  # solver steps of it
 
@@ -31,6 +35,10 @@ class NoiseConfig:
                 f"noise.num_buckets must be 2 or more and noise.stream_bucket one of them, "
                 f"got {self.num_buckets} and {self.stream_bucket}"
             )
+        if self.rest_bucket is not None and not 0 <= self.rest_bucket < self.num_buckets:
+            raise ValueError(f"noise.rest_bucket must be one of {self.num_buckets} buckets, got {self.rest_bucket}")
+        if self.rest_frames < 1:
+            raise ValueError(f"noise.rest_frames must be 1 or more, got {self.rest_frames}")
         if not 0 <= self.max_sigma < 1:
             raise ValueError(f"noise.max_sigma must lie in [0, 1), got {self.max_sigma}")
         if not 0 <= self.redraw <= 1 or self.redraw_steps < 1:

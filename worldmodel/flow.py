@@ -91,7 +91,7 @@ def velocity(data: Tensor, noise: Tensor) -> Tensor:
 
 
 def guided_velocity(
-    x: Tensor, timestep: Tensor, seen: Tensor, null: Tensor, scale: float, parallel: float = 1.0
+    x: Tensor, timestep: Tensor, seen: Tensor, null: Tensor, scale: float | Tensor, parallel: float = 1.0
 ) -> Tensor:
     """The velocity that follows the conditions more than either was told to.
 
@@ -104,7 +104,7 @@ def guided_velocity(
         timestep: [B] of theirs.
         seen: [B, ...] velocities under the conditions.
         null: [B, ...] velocities without them.
-        scale: 1 follows the conditions as learned.
+        scale: 1 follows the conditions as learned; one for all, or [B, ...] that broadcasts.
         parallel: in [0, 1].
 
     Returns:

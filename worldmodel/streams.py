@@ -59,6 +59,7 @@ class Streams:
 
     Attributes:
         latents: [B, C, h, w] of each stream's newest frame.
+        quiet: frames since anything was asked of each stream.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Streams:
         self.num_streams = len(self.generators)
         self.copies = 1 if guidance == 1 else 2  # with guidance, rows B to 2 B see no condition
         self.past: list[list[dict[str, Any]]] = [[] for _ in self.generators]  # raw values that conditions look back at
+        self.quiet = [0 for _ in self.generators]
         self.cache = world.backbone.new_cache(self.num_streams * self.copies, world.layout)
         self.decoder = world.autoencoder.init_cache(
             self.num_streams, world.config.frame.height, world.config.frame.width
@@ -92,6 +94,10 @@ class Streams:
         pairs = list(zip(rows, self.past, strict=True))
         prepared = collate([conditions.prepare(values, chunk_frames, past=past) for values, past in pairs])
         self.past = [conditions.recall(past, values) for values, past in pairs]
+        if self.world.config.noise.rest_bucket is not None:
+            for row, values in enumerate(rows):
+                asked = any(conditions.asks(frame) for frame in values)
+                self.quiet[row] = 0 if asked else self.quiet[row] + chunk_frames
         if self.copies == 2:
             null = {name: Prepared(x, torch.zeros_like(present)) for name, (x, present) in prepared.items()}
             prepared = collate([prepared, null])
@@ -117,7 +123,7 @@ class Streams:
         if world.layout.reference_tokens and self.reference is not None:
             entering = torch.cat([entering, self.reference.repeat(copies, 1, 1)], dim=1)
         watch.lap("conditions")
-        bucket = torch.full((self.num_streams, 1), world.config.noise.stream_bucket, device=world.device)
+        bucket = self._bucket()
         for index, step in enumerate(world.layout.steps):
             context = corrupt(self.latents[:, None], bucket, world.config.noise, self.generators)
             tokens = world.embedding(to_tokens(context, world.config.patch_size), bucket, index)[:, 0]
@@ -131,6 +137,17 @@ class Streams:
             yield self.latents
         self.cache.num_chunks += 1
 
+    def _rest(self) -> Tensor:
+        """How much each stream is at rest, 0 to 1: [B]."""
+        quiet = torch.tensor(self.quiet, dtype=self.latents.dtype, device=self.world.device)
+        return (quiet / self.world.config.noise.rest_frames).clamp(max=1)
+
+    def _bucket(self) -> Tensor:
+        """The noise bucket of each stream's own frames: [B, 1]."""
+        noise = self.world.config.noise
+        more = (noise.stream_bucket if noise.rest_bucket is None else noise.rest_bucket) - noise.stream_bucket
+        return (noise.stream_bucket + more * self._rest()).round().long()[:, None]
+
     def _imagine(self, hidden: Tensor) -> Tensor:
         """Solves the flow from noise to the next frame: hidden [copies B, N, D] to latents [B, C, h, w]."""
         world = self.world
@@ -138,13 +155,14 @@ class Streams:
         # Guidance in a limited interval (Kynkaanniemi et al. 2024): over thousands of frames, guidance in every step
         # would exaggerate its own exaggerations. Timesteps are those of the solver, the same for all rows.
         steps = torch.linspace(1, 0, self.num_steps + 1)[:-1] > world.config.flow.guidance_until
+        scale = 1 + (self.guidance - 1) * (1 - self._rest()).view(-1, 1, 1)
         guided = iter(steps.tolist() if self.copies == 2 else [False] * self.num_steps)
 
         def field(x: Tensor, timestep: Tensor) -> Tensor:
             if not next(guided):
                 return world.head(x, timestep, guide[: self.num_streams])
             seen, null = world.head(x.repeat(2, 1, 1), timestep.repeat(2), guide).chunk(2)
-            return guided_velocity(x, timestep, seen, null, self.guidance, world.config.flow.guidance_parallel)
+            return guided_velocity(x, timestep, seen, null, scale, world.config.flow.guidance_parallel)
 
         noise = to_tokens(draw_normal(self.latents.shape, self.generators, self.latents), world.config.patch_size)
         return to_latents(solve(field, noise, self.num_steps), world.config.patch_size, world.latent_size[0])
@@ -175,6 +193,7 @@ class Streams:
             self.cache.copy_row(row + copy * self.num_streams, other.cache, source + copy * other.num_streams)
         self.decoder.copy_row(source, row, other.decoder)
         self.past[row] = list(other.past[source])
+        self.quiet[row] = other.quiet[source]
         self.latents = self.latents.clone()
         self.latents[row] = other.latents[source]
         if self.reference is not None and other.reference is not None:

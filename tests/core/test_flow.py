@@ -39,3 +39,10 @@ def test_projected_guidance_adds_nothing_along_the_prediction() -> None:
 def test_a_share_beyond_its_range_is_refused(parallel: float) -> None:
     with pytest.raises(ValueError, match=r"guidance_parallel must be in \[0, 1\]"):
         FlowConfig(guidance_parallel=parallel)
+
+
+def test_a_scale_of_each_row_is_that_of_a_row_alone() -> None:
+    x, timestep, seen, null = points()
+    both = guided_velocity(x, timestep, seen, null, torch.tensor([1.0, 3.0]).view(2, 1, 1), parallel=0.5)
+    assert torch.equal(both[0], seen[0])
+    torch.testing.assert_close(both, torch.stack([seen[0], guided_velocity(x, timestep, seen, null, 3.0, 0.5)[1]]))
