@@ -46,7 +46,7 @@ class Sound:
                 damage: list[str] = []
                 for begins, samples in stretches(container, stream, damage):
                     if apart and len(samples) != 2:
-                        damage.append(f"it turns to {len(samples)} channels")
+                        damage.append(f"it has not two channels from {begins:.2f} s on")
                         continue
                     kept = to_16_bit(samples if apart else samples.mean(axis=0, keepdims=True))
                     self._stretches.append((round(begins * SAMPLE_RATE), kept))
