@@ -50,7 +50,7 @@ __attribute__((constructor)) static void begin(void)
     picture = memory;
 }
 
-/* Only the clock that the game itself reads stands still; X, GL and the C library have their own. */
+/* Only the clocks that the game itself reads stand still; X, GL and the C library have their own. */
 int clock_gettime(clockid_t id, struct timespec *time)
 {
     if (id != CLOCK_MONOTONIC_RAW || !picture)
@@ -59,6 +59,19 @@ int clock_gettime(clockid_t id, struct timespec *time)
     time->tv_sec = at / 1000000000;
     time->tv_nsec = at % 1000000000;
     return 0;
+}
+
+/* The date, from which the game draws the seed of its clouds. */
+time_t time(time_t *into)
+{
+    struct timespec date = {0, 0};
+    if (picture)
+        date.tv_sec = atomic_load(&now) / 1000000000;
+    else
+        real_clock(CLOCK_REALTIME, &date);
+    if (into)
+        *into = date.tv_sec;
+    return date.tv_sec;
 }
 
 void glXSwapBuffers(void *display, unsigned long drawable)
