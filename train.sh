@@ -22,7 +22,7 @@ avatar-small) clips=96 frames=97 autoencoder_minutes=8 dynamics_minutes=10 ;;
 avatar-base) clips=960 frames=97 autoencoder_minutes=40 dynamics_minutes=60 ;;
 avatar-large) clips=8192 frames=241 autoencoder_minutes=60 dynamics_minutes=240 ;;
 luanti-small) clips=16 frames=128 autoencoder_minutes=6 dynamics_minutes=8 lands="1 2" ;;
-luanti-base) clips=48 frames=256 autoencoder_minutes=24 dynamics_minutes=50 lands="1 2 10 32 35 37" ;;
+luanti-base) clips=48 frames=256 autoencoder_minutes=24 dynamics_minutes=70 lands="1 2 10 32 35 37" ;;
 luanti-large) clips=256 frames=256 autoencoder_minutes=60 dynamics_minutes=420 lands="1 2 4 6 10 11 13 18 21 25 26 32 35 37 38 40" ;;
 blockworld-* | avatar-* | luanti-*) echo "error: SIZE must be small, base or large, got $size" >&2 && exit 2 ;;
 *) echo "error: TASK must be blockworld, avatar or luanti, got $task" >&2 && exit 2 ;;

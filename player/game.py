@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+import gymnasium
 import numpy as np
 
 from player.scripts import Action, plain
@@ -222,14 +223,18 @@ class Game:
         if not {"world", "world_kwargs", "seed"} <= meta.keys():
             raise WorldError("this checkpoint's starting clips do not say which world they were recorded in")
         made_from = (meta["world"], repr(sorted(meta["world_kwargs"].items())))
-        if made_from != self._made_from:
-            if self.rendered is not None:
-                self.rendered.close()
-            self.rendered = self._make_world(meta["world"], meta["world_kwargs"])
-            self._made_from = made_from
-            self._check_pair()
-        assert self.rendered is not None
-        self._frames["rendered"], _ = self.rendered.reset(seed=meta["seed"])
+        try:
+            if made_from != self._made_from:
+                if self.rendered is not None:
+                    self.rendered.close()
+                self.rendered, self._made_from = None, None
+                self.rendered = self._make_world(meta["world"], meta["world_kwargs"])
+                self._made_from = made_from
+                self._check_pair()
+            assert self.rendered is not None
+            self._frames["rendered"], _ = self.rendered.reset(seed=meta["seed"])
+        except gymnasium.error.Error as error:  # a game that is not installed, or does not start: the dream goes on
+            raise WorldError(f"the rendered world cannot be had: {error}") from error
         self._seen.append(self._frames["rendered"])
         self._placed = True
 

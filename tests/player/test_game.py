@@ -48,6 +48,18 @@ def test_the_rendered_world_is_made_only_when_wanted(generated: World) -> None:
     assert len(made) == 1
 
 
+def test_a_game_that_is_not_installed_leaves_one_in_the_dream(generated: World) -> None:
+    game = Game(generated, start=0)
+    meta = generated.get_wrapper_attr("starts")[0].meta
+    meta.update({"world": "worldmodel/Luanti-v0", "world_kwargs": {"program": "no-such-game"}})
+    for there in (game.swap, game.toggle_both):
+        with pytest.raises(WorldError, match="cannot be had: .*make luanti"):
+            there()
+    game.step(FORWARD)
+    assert (game.shown, game.both, game.rendered) == ("generated", False, None)
+    game.close()
+
+
 def test_swapped_for_the_rendered_world_one_stands_where_ones_actions_led(game: Game) -> None:
     for action in (FORWARD, TURN, FORWARD):
         game.step(action)
