@@ -87,6 +87,18 @@ class ConditionSet(nn.Module):
         self._check_names(values)
         return {name: self[name].validate(value) for name, value in values.items() if value is not None}
 
+    def frame_places(self, chunk_frames: int) -> list[list[int]]:
+        """Which of a chunk's M tokens belong to each of its F frames: F lists of one length, of the frame rate's."""
+        places: list[list[int]] = [[] for _ in range(chunk_frames)]
+        first = 0
+        for condition in self:
+            count = condition.num_tokens
+            if condition.rate == "frame":
+                for frame, own in enumerate(places):
+                    own += range(first + frame * count, first + (frame + 1) * count)
+            first += count * (chunk_frames if condition.rate == "frame" else 1)
+        return places
+
     def asks(self, values: Mapping[str, Any]) -> bool:
         """Whether one frame's raw values ask for anything: one that is present and not its condition's no-op.
 

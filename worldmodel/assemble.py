@@ -24,10 +24,9 @@ from worldmodel.autoencoder import Autoencoder, AutoencoderConfig, dcgen
 from worldmodel.backbone import Backbone, BackboneConfig
 from worldmodel.checkpoint import compare, read_json, read_weights, save
 from worldmodel.config import load_config, nearest
-from worldmodel.embedding import FrameEmbedding
 from worldmodel.head import Head
 from worldmodel.pixart import from_pixart
-from worldmodel.world import WorldConfig, WorldModel
+from worldmodel.world import WorldConfig, WorldModel, new_embedding
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 OWN = ("backbone", "autoencoder", "head", "out", "dtype", "seed")
@@ -99,7 +98,7 @@ def assemble(
     if wrong:
         raise ValueError("\n".join(wrong))
     world.conditions = ConditionSet(config.conditions, width)
-    world.embedding = FrameEmbedding(values, world.frame_tokens, width, config.noise.num_buckets, world.layout.places)
+    world.embedding = new_embedding(config, world.layout, world.conditions, values, width)
     for module in (world.autoencoder, world.conditions, world.embedding, world.head):
         module.to(dtype)
     parts: dict[str, nn.Module] = {"autoencoder": world.autoencoder, "backbone": world.backbone}

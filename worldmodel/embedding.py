@@ -6,6 +6,7 @@ per token, D width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -93,10 +94,17 @@ class FrameEmbedding(nn.Module):
         width: D.
         num_buckets: noise buckets; one more row marks a reference picture.
         places: (M, F) places of a chunk's condition tokens and of its frames (`Layout.places`); (0, 0) learns none.
+        direct: which of a chunk's condition tokens are added to each of its F frames, F lists of one length, or none.
     """
 
     def __init__(
-        self, token_values: int, num_tokens: int, width: int, num_buckets: int, places: tuple[int, int] = (0, 0)
+        self,
+        token_values: int,
+        num_tokens: int,
+        width: int,
+        num_buckets: int,
+        places: tuple[int, int] = (0, 0),
+        direct: Sequence[Sequence[int]] = (),
     ) -> None:
         super().__init__()
         self.projection = nn.Linear(token_values, width)
@@ -106,6 +114,12 @@ class FrameEmbedding(nn.Module):
         if self.frame_places:
             self.condition_place = nn.Parameter(PLACE_SCALE * torch.randn(condition_places, width))
             self.frame_place = nn.Parameter(PLACE_SCALE * torch.randn(self.frame_places, width))
+        self.direct: Tensor
+        self.register_buffer("direct", torch.tensor([list(own) for own in direct], dtype=torch.long), persistent=False)
+        if len(self.direct):
+            self.entry = nn.Linear(self.direct.shape[1] * width, width)
+            nn.init.zeros_(self.entry.weight)
+            nn.init.zeros_(self.entry.bias)
 
     def forward(self, tokens: Tensor, bucket: Tensor, first: int = 0) -> Tensor:
         """Embeds frames.
@@ -123,6 +137,19 @@ class FrameEmbedding(nn.Module):
             return embedded
         place = (torch.arange(tokens.shape[1], device=tokens.device) + first) % self.frame_places
         return embedded + self.frame_place[place][:, None]
+
+    def entering(self, conditions: Tensor) -> Tensor | float:
+        """What the frames' own conditions add to their tokens.
+
+        Args:
+            conditions: [B, K, M, D] condition tokens of K chunks, their places untold.
+
+        Returns:
+            [B, K F, 1, D], or 0 where they enter by attention alone.
+        """
+        if not len(self.direct):
+            return 0.0
+        return rearrange(self.entry(conditions[:, :, self.direct].flatten(-2)), "b k f d -> b (k f) 1 d")
 
     def conditions(self, tokens: Tensor) -> Tensor:
         """Tells condition tokens [..., M, D] their places in the chunk, where places are learned."""

@@ -35,6 +35,7 @@ class LayoutConfig:
     window_chunks: int = 8  # W: chunks that a token sees, its own included
     reference: str = "none"  # the reference picture: none | sink (held once, never evicted) | chunk (in every chunk)
     places: bool = False  # a learned vector for each place in a chunk, so that a frame finds its own conditions sooner
+    direct: bool = False  # conditions of frame rate are also added to the input frame whose successor they lead to
 
     def __post_init__(self) -> None:
         for name in ("chunk_frames", "window_chunks"):

@@ -118,8 +118,9 @@ class Streams:
         """
         world, copies = self.world, self.copies
         watch = watch or Stopwatch(world.device)
-        entering = world.conditions(prepared, world.config.layout.chunk_frames)[:, 0]  # [copies B, M, D]
-        entering = world.embedding.conditions(entering)
+        conditions = world.conditions(prepared, world.config.layout.chunk_frames)  # [copies B, 1, M, D]
+        direct = world.embedding.entering(conditions)  # [copies B, F, 1, D]
+        entering = world.embedding.conditions(conditions[:, 0])
         if world.layout.reference_tokens and self.reference is not None:
             entering = torch.cat([entering, self.reference.repeat(copies, 1, 1)], dim=1)
         watch.lap("conditions")
@@ -128,6 +129,8 @@ class Streams:
             context = corrupt(self.latents[:, None], bucket, world.config.noise, self.generators)
             tokens = world.embedding(to_tokens(context, world.config.patch_size), bucket, index)[:, 0]
             tokens = tokens.repeat(copies, 1, 1)
+            if isinstance(direct, Tensor):
+                tokens = tokens + direct[:, index]
             if index == 0:
                 tokens = torch.cat([entering, tokens], dim=1)
             hidden = world.backbone.step(tokens, world.layout, step, self.cache)[:, -world.frame_tokens :]

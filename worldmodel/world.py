@@ -65,6 +65,14 @@ class WorldConfig:
     condition_dropout: float = 0.1  # chance that a clip's condition is hidden in training, for guidance
 
 
+def new_embedding(
+    config: WorldConfig, layout: Layout, conditions: ConditionSet, values: int, width: int
+) -> FrameEmbedding:
+    """The embedding of a world's frames, with random weights: tokens of `values` numbers to `width`."""
+    direct = conditions.frame_places(config.layout.chunk_frames) if config.layout.direct else ()
+    return FrameEmbedding(values, layout.frame_tokens, width, config.noise.num_buckets, layout.places, direct)
+
+
 class WorldModel(nn.Module):
     """A generated world.
 
@@ -96,7 +104,7 @@ class WorldModel(nn.Module):
         self.conditions = ConditionSet(config.conditions, width)
         condition_tokens = self.conditions.tokens_per_chunk(config.layout.chunk_frames)
         self.layout = Layout(config.layout, condition_tokens, self.frame_tokens)
-        self.embedding = FrameEmbedding(values, self.frame_tokens, width, config.noise.num_buckets, self.layout.places)
+        self.embedding = new_embedding(config, self.layout, self.conditions, values, width)
         self.head = Head(config.head, values, width, self.frame_tokens)
 
     @property
@@ -250,7 +258,9 @@ class WorldModel(nn.Module):
             [B, T, N, D]: the state at frame t guides frame t + 1.
         """
         frames = self.embedding(to_tokens(context, self.config.patch_size), bucket)
-        conditions = self.embedding.conditions(self.conditions(prepared, self.config.layout.chunk_frames))
+        conditions = self.conditions(prepared, self.config.layout.chunk_frames)
+        frames = frames + self.embedding.entering(conditions)
+        conditions = self.embedding.conditions(conditions)
         picture = None
         if reference is not None:
             picture = self.embedding.reference(to_tokens(reference, self.config.patch_size))

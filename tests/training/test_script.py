@@ -51,8 +51,10 @@ def test_its_commands_are_accepted(size: str, task: str, tmp_path: Path, monkeyp
     for config in configs:
         mix = config.data.mix
         assert folders == ([config.data.clips] if mix is None else [part.clips for part in mix.values()])
-    kwargs = [command.world_kwargs for command in recorded]
-    assert task != "luanti" or [value["world_seed"] for value in kwargs] == list(range(1, len(folders) + 1))
+    told = parse_arguments([*done.stdout.splitlines()[-1].split()[3:-1], str(tmp_path)])  # clips to measure it on
+    seeds = [command.world_kwargs.get("world_seed") for command in [*recorded, told]]
+    assert len(set(seeds)) == (len(seeds) if task == "luanti" else 1)
+    assert told.world == recorded[0].world and told.seed >= recorded[0].seed + recorded[0].clips
     name = task if size == "base" else f"{task}-{size}"
     assert {config.run for config in configs} == {f"runs/{name}"}
     assert (tmp_path / "checkpoints" / name / "model_index.json").exists()
