@@ -23,6 +23,7 @@ CANDIDATES = 200
 MAX_PITCH = 89.5  # the game's own
 STARTS = 3  # attempts to start a game that does not come up
 STILL_STEPS, SETTLE_STEPS = 4, 80
+STILL_S = 0.1  # which the threads that bring the land are given, too, before it counts as there
 CALM_STEPS = 20  # until the sky's light, which follows the eye slowly, is that of the place
 AROUND = 5  # directions looked at before a game begins, so that what is there is known
 
@@ -219,6 +220,8 @@ class Luanti(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
                 still = game.picture.copy()
                 if same >= STILL_STEPS:
                     break
+                if same:
+                    time.sleep(STILL_S / STILL_STEPS)
         game.step(SECONDS_PER_STEP, {"hotbar.1"})
         self._teleport(game, 0, position, yaw, pitch)
         for _ in range(CALM_STEPS):

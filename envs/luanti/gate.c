@@ -61,13 +61,11 @@ int clock_gettime(clockid_t id, struct timespec *time)
     return 0;
 }
 
-/* The date, from which the game draws the seed of its clouds. */
+/* The date, from which the game draws the seed of its clouds, never changes: how many steps it takes to start does. */
 time_t time(time_t *into)
 {
-    struct timespec date = {0, 0};
-    if (picture)
-        date.tv_sec = atomic_load(&now) / 1000000000;
-    else
+    struct timespec date = {1000, 0};
+    if (!picture)
         real_clock(CLOCK_REALTIME, &date);
     if (into)
         *into = date.tv_sec;
