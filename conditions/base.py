@@ -116,6 +116,10 @@ class Condition(nn.Module):
         """Returns the Gymnasium space of one raw value."""
         raise NotImplementedError(f"{cls.__name__} must define make_space(cls, config)")
 
+    def values_per_chunk(self, chunk_frames: int) -> int:
+        """How many raw values a chunk of F frames has: F, or one where the rate is one a chunk."""
+        return chunk_frames if self.rate == "frame" else 1
+
     def noop(self) -> Any:
         """Returns the raw value that asks for nothing."""
         return noop(self.space)

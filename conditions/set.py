@@ -74,7 +74,7 @@ class ConditionSet(nn.Module):
 
     def tokens_per_chunk(self, chunk_frames: int) -> int:
         """Returns M, the tokens that a chunk of `chunk_frames` frames has."""
-        return sum(condition.num_tokens * (chunk_frames if condition.rate == "frame" else 1) for condition in self)
+        return sum(condition.num_tokens * condition.values_per_chunk(chunk_frames) for condition in self)
 
     def validate(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Checks one frame's raw values and completes partial ones; absent conditions stay absent.
@@ -96,7 +96,7 @@ class ConditionSet(nn.Module):
             if condition.rate == "frame":
                 for frame, own in enumerate(places):
                     own += range(first + frame * count, first + (frame + 1) * count)
-            first += count * (chunk_frames if condition.rate == "frame" else 1)
+            first += count * condition.values_per_chunk(chunk_frames)
         return places
 
     def asks(self, values: Mapping[str, Any]) -> bool:
@@ -211,7 +211,7 @@ class ConditionSet(nn.Module):
                 raise ValueError(f"prepared lacks {condition.name!r}: absent conditions have entries too, see blank()")
             x, present = prepared[condition.name]
             tokens = condition.embed(x, present)  # [B, T, m, D]
-            per_chunk = chunk_frames if condition.rate == "frame" else 1
+            per_chunk = condition.values_per_chunk(chunk_frames)
             if tokens.shape[1] % per_chunk:
                 raise ValueError(f"{condition.name} must be whole chunks of {per_chunk}, got {tokens.shape[1]} values")
             chunks.append(tokens.unflatten(1, (-1, per_chunk)).flatten(2, 3))  # [B, T / F, per_chunk * m, D]

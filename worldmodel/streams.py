@@ -124,7 +124,8 @@ class Streams:
         if world.layout.reference_tokens and self.reference is not None:
             entering = torch.cat([entering, self.reference.repeat(copies, 1, 1)], dim=1)
         watch.lap("conditions")
-        bucket = self._bucket()
+        rest = self._rest()
+        bucket = self._bucket(rest)
         for index, step in enumerate(world.layout.steps):
             context = corrupt(self.latents[:, None], bucket, world.config.noise, self.generators)
             tokens = world.embedding(to_tokens(context, world.config.patch_size), bucket, index)[:, 0]
@@ -135,7 +136,7 @@ class Streams:
                 tokens = torch.cat([entering, tokens], dim=1)
             hidden = world.backbone.step(tokens, world.layout, step, self.cache)[:, -world.frame_tokens :]
             watch.lap("backbone")
-            self.latents = self._imagine(hidden) if known is None else known[:, index]
+            self.latents = self._imagine(hidden, rest) if known is None else known[:, index]
             watch.lap("head")
             yield self.latents
         self.cache.num_chunks += 1
@@ -145,20 +146,20 @@ class Streams:
         quiet = torch.tensor(self.quiet, dtype=self.latents.dtype, device=self.world.device)
         return (quiet / self.world.config.noise.rest_frames).clamp(max=1)
 
-    def _bucket(self) -> Tensor:
-        """The noise bucket of each stream's own frames: [B, 1]."""
+    def _bucket(self, rest: Tensor) -> Tensor:
+        """The noise bucket of each stream's own frames, [B, 1], where they are at rest by [B]."""
         noise = self.world.config.noise
-        more = (noise.stream_bucket if noise.rest_bucket is None else noise.rest_bucket) - noise.stream_bucket
-        return (noise.stream_bucket + more * self._rest()).round().long()[:, None]
+        more = 0 if noise.rest_bucket is None else noise.rest_bucket - noise.stream_bucket
+        return (noise.stream_bucket + more * rest).round().long()[:, None]
 
-    def _imagine(self, hidden: Tensor) -> Tensor:
-        """Solves the flow from noise to the next frame: hidden [copies B, N, D] to latents [B, C, h, w]."""
+    def _imagine(self, hidden: Tensor, rest: Tensor) -> Tensor:
+        """Solves the flow from noise to the next frame: hidden [copies B, N, D], rest [B] to latents [B, C, h, w]."""
         world = self.world
         guide = world.head.guide(hidden)
         # Guidance in a limited interval (Kynkaanniemi et al. 2024): over thousands of frames, guidance in every step
         # would exaggerate its own exaggerations. Timesteps are those of the solver, the same for all rows.
         steps = torch.linspace(1, 0, self.num_steps + 1)[:-1] > world.config.flow.guidance_until
-        scale = 1 + (self.guidance - 1) * (1 - self._rest()).view(-1, 1, 1)
+        scale = 1 + (self.guidance - 1) * (1 - rest).view(-1, 1, 1)
         guided = iter(steps.tolist() if self.copies == 2 else [False] * self.num_steps)
 
         def field(x: Tensor, timestep: Tensor) -> Tensor:

@@ -351,6 +351,6 @@ def test_a_killed_game_is_named_and_the_next_reset_starts_another(world: Luanti)
     with pytest.raises(GameError, match="call reset first"):
         world.step({})
     frame, info = world.reset(seed=3)
-    assert info["num_failures"] == 1
-    assert np.abs(frame.astype(int) - first).mean() < 2.0 < frame.std()  # another game, the same clouds
+    assert frame.std() > 5 and info["num_failures"] == 1
+    assert np.abs(frame.astype(int) - first).mean() < 2.0  # another game, the same clouds
     world.close()
