@@ -16,15 +16,15 @@ import numpy as np
 from gymnasium import spaces
 
 WALKS: dict[tuple[str, ...], float] = {
-    ("forward",): 0.38,
+    ("forward",): 0.28,
     (): 0.18,
-    ("back",): 0.14,
+    ("back",): 0.22,
     ("left",): 0.07,
     ("right",): 0.07,
     ("forward", "left"): 0.05,
     ("forward", "right"): 0.05,
-    ("back", "left"): 0.03,
-    ("back", "right"): 0.03,
+    ("back", "left"): 0.04,
+    ("back", "right"): 0.04,
 }
 # Mean steps that a key is up and down; any other key counts as OTHER.
 RHYTHMS = {"jump": (25, 4), "sprint": (70, 25), "sneak": (120, 15), "attack": (70, 8), "use": (70, 2)}

@@ -11,6 +11,7 @@ import argparse
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,11 @@ class Recording:
         """Returns the numbers of the clips in a shard."""
         return range(shard * self.clips_per_shard, min((shard + 1) * self.clips_per_shard, self.clips))
 
+    def continues(self, begun: Mapping[str, Any]) -> bool:
+        """Returns whether this is a recording that was begun, with more clips; only whole shards can be added to."""
+        same = {**asdict(self), "clips": begun["clips"]} == begun
+        return same and begun["clips"] < self.clips and begun["clips"] % self.clips_per_shard == 0
+
     @property
     def num_shards(self) -> int:
         """How many tar files hold all clips."""
@@ -65,7 +71,8 @@ def record(recording: Recording, out: str | Path, workers: int = 1, progress: bo
 
     Args:
         recording: what to record.
-        out: the folder for the shards; one that holds part of the same recording is completed.
+        out: the folder for the shards; one that holds part of the same recording is completed, and one of fewer clips
+            that fill its shards is added to.
         workers: how many processes.
         progress: whether to draw a progress bar on stderr.
 
@@ -76,7 +83,7 @@ def record(recording: Recording, out: str | Path, workers: int = 1, progress: bo
         ValueError: if the folder holds another recording, another run writes to it, or the world cannot be recorded.
     """
     out = Path(out)
-    with claimed(out, "recording", "recording", asdict(recording)):
+    with claimed(out, "recording", "recording", asdict(recording), recording.continues):
         missing = [shard for shard in range(recording.num_shards) if not shard_path(out, shard).exists()]
         count = sum(len(recording.shard_clips(shard)) for shard in missing)
         done = recording.clips - count
@@ -183,8 +190,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         description="Records clips of a world, played by a scripted explorer, as WebDataset tar shards: "
         "KEY.mp4, KEY.json, and a member per condition such as KEY.keyboard.npy.",
         epilog="Kill it at any moment and run the same command again: it continues, and the shards are those of an "
-        "uninterrupted run. Clip i is of the world with seed SEED + i; keep held-out worlds apart by another range, "
-        "for example --seed 1000000.",
+        "uninterrupted run; with more --clips it adds to them. Clip i is of the world with seed SEED + i; keep "
+        "held-out worlds apart by another range, for example --seed 1000000.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--world", default="worldmodel/BlockWorld-v0", help="Gymnasium id, or module:id")

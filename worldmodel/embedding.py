@@ -95,6 +95,7 @@ class FrameEmbedding(nn.Module):
         num_buckets: noise buckets; one more row marks a reference picture.
         places: (M, F) places of a chunk's condition tokens and of its frames (`Layout.places`); (0, 0) learns none.
         direct: which of a chunk's condition tokens are added to each of its F frames, F lists of one length, or none.
+        shortcut: whether the frames also go past the backbone.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class FrameEmbedding(nn.Module):
         num_buckets: int,
         places: tuple[int, int] = (0, 0),
         direct: Sequence[Sequence[int]] = (),
+        shortcut: bool = False,
     ) -> None:
         super().__init__()
         self.projection = nn.Linear(token_values, width)
@@ -120,6 +122,9 @@ class FrameEmbedding(nn.Module):
             self.entry = nn.Linear(self.direct.shape[1] * width, width)
             nn.init.zeros_(self.entry.weight)
             nn.init.zeros_(self.entry.bias)
+        self.shortcut = nn.Linear(token_values, width, bias=False) if shortcut else None
+        if self.shortcut is not None:
+            nn.init.zeros_(self.shortcut.weight)
 
     def forward(self, tokens: Tensor, bucket: Tensor, first: int = 0) -> Tensor:
         """Embeds frames.
@@ -150,6 +155,10 @@ class FrameEmbedding(nn.Module):
         if not len(self.direct):
             return 0.0
         return rearrange(self.entry(conditions[:, :, self.direct].flatten(-2)), "b k f d -> b (k f) 1 d")
+
+    def past(self, tokens: Tensor) -> Tensor | float:
+        """What of input frames [..., N, P] is added to the backbone's state there: [..., N, D], or 0."""
+        return 0.0 if self.shortcut is None else self.shortcut(tokens)
 
     def conditions(self, tokens: Tensor) -> Tensor:
         """Tells condition tokens [..., M, D] their places in the chunk, where places are learned."""

@@ -128,13 +128,14 @@ class Streams:
         bucket = self._bucket(rest)
         for index, step in enumerate(world.layout.steps):
             context = corrupt(self.latents[:, None], bucket, world.config.noise, self.generators)
-            tokens = world.embedding(to_tokens(context, world.config.patch_size), bucket, index)[:, 0]
-            tokens = tokens.repeat(copies, 1, 1)
+            inputs = to_tokens(context, world.config.patch_size)
+            tokens = world.embedding(inputs, bucket, index)[:, 0].repeat(copies, 1, 1)
             if isinstance(direct, Tensor):
                 tokens = tokens + direct[:, index]
             if index == 0:
                 tokens = torch.cat([entering, tokens], dim=1)
             hidden = world.backbone.step(tokens, world.layout, step, self.cache)[:, -world.frame_tokens :]
+            hidden = hidden + world.embedding.past(inputs[:, 0].repeat(copies, 1, 1))
             watch.lap("backbone")
             self.latents = self._imagine(hidden, rest) if known is None else known[:, index]
             watch.lap("head")

@@ -70,7 +70,8 @@ def new_embedding(
 ) -> FrameEmbedding:
     """The embedding of a world's frames, with random weights: tokens of `values` numbers to `width`."""
     direct = conditions.frame_places(config.layout.chunk_frames) if config.layout.direct else ()
-    return FrameEmbedding(values, layout.frame_tokens, width, config.noise.num_buckets, layout.places, direct)
+    buckets, shortcut = config.noise.num_buckets, config.layout.shortcut
+    return FrameEmbedding(values, layout.frame_tokens, width, buckets, layout.places, direct, shortcut)
 
 
 class WorldModel(nn.Module):
@@ -257,15 +258,15 @@ class WorldModel(nn.Module):
         Returns:
             [B, T, N, D]: the state at frame t guides frame t + 1.
         """
-        frames = self.embedding(to_tokens(context, self.config.patch_size), bucket)
+        inputs = to_tokens(context, self.config.patch_size)
         conditions = self.conditions(prepared, self.config.layout.chunk_frames)
-        frames = frames + self.embedding.entering(conditions)
+        frames = self.embedding(inputs, bucket) + self.embedding.entering(conditions)
         conditions = self.embedding.conditions(conditions)
         picture = None
         if reference is not None:
             picture = self.embedding.reference(to_tokens(reference, self.config.patch_size))
         tokens = self.layout.assemble(conditions, frames, picture)
-        return self.layout.frames_of(self.backbone(tokens, self.layout))
+        return self.layout.frames_of(self.backbone(tokens, self.layout)) + self.embedding.past(inputs)
 
     def _drop(self, prepared: Mapping[str, Prepared], generator: Generators) -> dict[str, Prepared]:
         """Hides each condition of a clip with the configured chance, and all of them with the same chance."""

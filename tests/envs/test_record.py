@@ -151,6 +151,15 @@ def test_foreign_shards_and_a_second_run_are_refused(tmp_path: Path, monkeypatch
         record(recording(), tmp_path / "new", progress=False)
 
 
+def test_more_clips_are_added_to_whole_shards(tmp_path: Path) -> None:
+    record(recording(clips=7), tmp_path / "at once", progress=False)
+    assert record(recording(clips=4), tmp_path / "added", progress=False) == 4
+    assert record(recording(clips=7), tmp_path / "added", progress=False) == 3
+    assert contents(tmp_path / "added") == contents(tmp_path / "at once")
+    with pytest.raises(ValueError, match="clips is 7 there, 9 asked for"):  # the last shard is not full
+        record(recording(clips=9), tmp_path / "added", progress=False)
+
+
 def test_a_world_that_ends_gives_shorter_clips(tmp_path: Path) -> None:
     record(recording(world_kwargs={"ends_after": 4}), tmp_path, progress=False)
     clips = ClipSet(tmp_path)

@@ -30,7 +30,13 @@ def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
 
 
 @contextmanager
-def claimed(out: Path, job: str, doing: str, wanted: Mapping[str, Any]) -> Iterator[None]:
+def claimed(
+    out: Path,
+    job: str,
+    doing: str,
+    wanted: Mapping[str, Any],
+    continues: Callable[[Mapping[str, Any]], bool] | None = None,
+) -> Iterator[None]:
     """Makes a folder and keeps it for one job: `OUT/JOB.json` says which, `OUT/JOB.lock` is held meanwhile.
 
     Args:
@@ -38,6 +44,7 @@ def claimed(out: Path, job: str, doing: str, wanted: Mapping[str, Any]) -> Itera
         job: what the folder holds, such as "recording".
         doing: what a run does, such as "recording".
         wanted: all that the shards' content depends on, as JSON can hold it.
+        continues: whether the whole shards of another job are the first ones of this, which then takes its place.
 
     Raises:
         ValueError: if another run holds the folder, or it has shards of another job.
@@ -48,17 +55,21 @@ def claimed(out: Path, job: str, doing: str, wanted: Mapping[str, Any]) -> Itera
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ValueError(f"another run is {doing} into {out}: wait for it or choose another --out") from error
-        _claim(out, job, json.loads(json.dumps(wanted)))
+        _claim(out, job, json.loads(json.dumps(wanted)), continues or (lambda present: False))
         yield
 
 
-def _claim(out: Path, job: str, wanted: dict[str, Any]) -> None:
+def _claim(
+    out: Path, job: str, wanted: dict[str, Any], continues: Callable[[Mapping[str, Any]], bool]
+) -> None:
     path = out / f"{job}.json"
     started = any(out.glob("*.tar")) or any(out.glob("shard-*.json"))
     if started and path.exists():
         present = json.loads(path.read_text())
         differing = [key for key in wanted if present.get(key) != wanted[key]]
-        if differing:
+        if differing and continues(present):
+            write_json(path, wanted)
+        elif differing:
             what = "; ".join(f"{key} is {present.get(key)} there, {wanted[key]} asked for" for key in differing)
             raise ValueError(f"{out} holds another {job}: {what}. Choose another --out, or delete it")
     elif started:
