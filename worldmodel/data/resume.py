@@ -59,9 +59,7 @@ def claimed(
         yield
 
 
-def _claim(
-    out: Path, job: str, wanted: dict[str, Any], continues: Callable[[Mapping[str, Any]], bool]
-) -> None:
+def _claim(out: Path, job: str, wanted: dict[str, Any], continues: Callable[[Mapping[str, Any]], bool]) -> None:
     path = out / f"{job}.json"
     started = any(out.glob("*.tar")) or any(out.glob("shard-*.json"))
     if started and path.exists():
