@@ -22,9 +22,9 @@ from gymnasium import spaces
 from omegaconf import OmegaConf
 from tqdm import tqdm
 
-import envs  # noqa: F401  (registers the worlds)
 from conditions import Condition
 from envs.explorer import EXPLORERS, make_explorer
+from envs.opening import make_world, missing_package
 from worldmodel.data.clips import Clip, ClipWriter, codec
 from worldmodel.data.resume import claimed, in_processes, shard_path
 
@@ -80,7 +80,10 @@ def record(recording: Recording, out: str | Path, workers: int = 1, progress: bo
         How many clips were recorded now.
 
     Raises:
-        ValueError: if the folder holds another recording, another run writes to it, or the world cannot be recorded.
+        ValueError: if the folder holds another recording, another run writes to it, or the world cannot be made or
+            recorded.
+        ImportError: if what the world needs to play is not installed.
+        OSError: if the folder cannot be written.
     """
     out = Path(out)
     with claimed(out, "recording", "recording", asdict(recording), recording.continues):
@@ -95,10 +98,7 @@ def record(recording: Recording, out: str | Path, workers: int = 1, progress: bo
 
 def record_shard(recording: Recording, out: Path, shard: int) -> int:
     """Records one shard, which appears when it is whole, and returns how many clips it holds."""
-    try:
-        env = gymnasium.make(recording.world, **recording.world_kwargs)
-    except (TypeError, ModuleNotFoundError, gymnasium.error.Error) as error:
-        raise ValueError(f"world {recording.world} with {recording.world_kwargs} cannot be made: {error}") from error
+    env = make_world(recording.world, recording.world_kwargs)
     try:
         conditions = env_conditions(env)
         with ClipWriter(shard_path(out, shard), conditions) as writer:
@@ -234,6 +234,12 @@ def main(argv: list[str] | None = None) -> int:
         count = record(Recording(**fields), arguments.out, arguments.workers)
     except (ValueError, gymnasium.error.Error) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ImportError as error:  # what a world loads only once it plays, as the avatar its voice
+        print(f"error: world {arguments.world} cannot be played: {missing_package(error)}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: --out {arguments.out} must be a folder that can be written: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted: run the same command again to continue", file=sys.stderr)

@@ -1,6 +1,8 @@
 """Recording: aligned, resumable to the byte, and clear about what it cannot do."""
 
+import errno
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 import envs.record
+from envs.errors import GameError
 from envs.record import Recording, main, parse_arguments, record
 from worldmodel.data.clips import ClipSet
 
@@ -178,17 +181,56 @@ def test_a_world_with_other_keys(tmp_path: Path) -> None:
     ("options", "words"),
     [
         (["--world", "CartPole-v1"], "observation must be a frame"),
-        (["--world", "worldmodel/BlokWorld-v0"], "Did you mean: `BlockWorld`"),
+        (["--world", "worldmodel/BlokWorld-v0"], "did you mean 'worldmodel/BlockWorld-v0'"),
         (["--world", "nowhere:Fake-v0"], "No module named 'nowhere'"),
-        (["--world", FAKE, "--world-kwargs", "sise=3"], "unexpected keyword argument 'sise'"),
+        (["--world", FAKE, "--world-kwargs", "sise=3"], "takes no argument 'sise', did you mean 'size'"),
+        (["--world", FAKE, "--world-kwargs", "size=wide"], "cannot be made with {'size': 'wide'}"),
     ],
 )
 def test_what_cannot_be_recorded_is_said(
     tmp_path: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*options, "--clips", "1", "--frames", "4", "--out", str(tmp_path), "--workers", "1"]) == 1
-    assert words in capsys.readouterr().err
+    assert words in _one_error(capsys)
     assert record(recording(), tmp_path, progress=False) == 5  # a failed start does not claim the folder
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ModuleNotFoundError("No module named 'voice'", name="voice"), f"world {FAKE} .* package 'voice' is not inst"),
+        (ImportError("speech needs a voice: pip install voice"), f"world {FAKE} .*: speech needs a voice: pip install"),
+        (GameError("died", "the game ended"), "error: the game ended"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "--out .* must be a folder that can be written: .*No space"),
+    ],
+)
+def test_what_fails_while_a_world_is_played_is_said(
+    tmp_path: Path,
+    error: Exception,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(envs.record, "record_clip", fails)
+    assert main(["--world", FAKE, "--clips", "1", "--frames", "4", "--out", str(tmp_path), "--workers", "1"]) == 1
+    assert re.search(words, _one_error(capsys))
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert main(["--world", FAKE, "--clips", "1", "--frames", "4", "--out", str(tmp_path / "file" / "clips")]) == 1
+    said = _one_error(capsys)
+    assert f"--out {tmp_path / 'file' / 'clips'} must be a folder that can be written" in said and "ot a dir" in said
+
+
+def _one_error(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line of error; the progress bar ends by carriage returns, in lines of its own."""
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    return errors[0]
 
 
 def test_world_kwargs_have_types() -> None:
