@@ -5,7 +5,9 @@ Shapes: n samples at 16 kHz, S samples a frame.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import av.error
@@ -19,6 +21,19 @@ from worldmodel.data.sound import Stretch, stretches
 FULL_SCALE = 0.999  # from here on a sample counts as clipped
 CLIPPED = 1e-3  # share of samples from which on a sound is said to be clipped
 SILENT = 1e-4  # peak
+UNKNOWN = 0x7FFF0000  # bytes; what writes a wav into a pipe promises so many or more, as it cannot know
+
+
+class Decoded(NamedTuple):
+    """A file's sound.
+
+    Attributes:
+        samples: [channels, n] float32 at 16 kHz; more than two channels are mixed into one.
+        channels: how many the file has.
+    """
+
+    samples: NDArray[np.float32]
+    channels: int
 
 
 class Sounds:
@@ -65,10 +80,13 @@ def read_sound(path: str | Path, tell: Tell, option: str = "--audio") -> NDArray
     Raises:
         SourceError: if there is no such file, it is empty or broken from its start, or it holds no sound.
     """
-    channels = _decode(existing(path, "sound file", option), tell, option)
-    if len(channels) > 1:
-        tell(f"{path}: {len(channels)} channels, mixed into one")
-    return _checked(channels.mean(axis=0), str(path), tell)
+    samples, channels = _decode(existing(path, "sound file", option), tell, option)
+    if channels > 1:
+        tell(f"{path}: {channels} channels, mixed into one")
+    mixed = samples.mean(axis=0)
+    if channels > 2:  # their sum may be louder than full scale, which is no fault of the file
+        mixed /= max(1.0, float(np.abs(mixed).max()))
+    return _checked(mixed, str(path), tell)
 
 
 def read_two_channels(
@@ -79,13 +97,13 @@ def read_two_channels(
     Raises:
         SourceError: as `read_sound`, or if the file has any other number of channels.
     """
-    channels = _decode(existing(path, "sound file", option), tell, option)
-    if len(channels) != 2:
+    samples, channels = _decode(existing(path, "sound file", option), tell, option)
+    if channels != 2:
         raise SourceError(
-            f"{option} wants a file of two channels, one for each speaker, and {path} has {len(channels)}: "
+            f"{option} wants a file of two channels, one for each speaker, and {path} has {channels}: "
             "for one speaker give --audio, for two files --audio and --listen"
         )
-    left, right = channels
+    left, right = samples
     return _checked(left, f"{path}, left channel", tell), _checked(right, f"{path}, right channel", tell)
 
 
@@ -100,8 +118,8 @@ def _checked(samples: NDArray[np.float32], name: str, tell: Tell) -> NDArray[np.
     return np.clip(samples, -1.0, 1.0, dtype=np.float32)
 
 
-def _decode(path: Path, tell: Tell, option: str) -> NDArray[np.float32]:
-    """Returns every channel of a file's first sound stream, [channels, n] at 16 kHz."""
+def _decode(path: Path, tell: Tell, option: str) -> Decoded:
+    """Returns a file's first sound stream, and tells how it is stored and what is broken."""
     try:
         with av.open(str(path)) as container:
             if not container.streams.audio:
@@ -121,10 +139,29 @@ def _decode(path: Path, tell: Tell, option: str) -> NDArray[np.float32]:
         raise SourceError(f"{path} cannot be read as sound: {error.strerror}: give {option} a whole file") from error
     if not pieces:
         raise SourceError(f"{path} holds no sound (0 samples could be decoded): check {option}")
+    missing = _missing_of_wav(path)
+    if missing:
+        damage.append(f"it lacks {missing} bytes at its end that its header promises")
     if damage:
         seconds = sum(samples.shape[1] for _, samples in pieces) / SAMPLE_RATE
-        tell(f"{path}: damaged, {damage[0]}; {seconds:.1f} s of it are used, with silence in the gaps")
-    return _joined(pieces, begins_s, 2 if count == 2 else 1)
+        kinds = "; ".join(list(dict.fromkeys(damage))[:3])
+        tell(f"{path}: damaged, {kinds}; {seconds:.1f} s of it are used, with silence in the gaps")
+    return Decoded(_joined(pieces, begins_s, 2 if count == 2 else 1), count)
+
+
+def _missing_of_wav(path: Path) -> int:
+    """Returns how many bytes of its sound a wav file lacks at its end, which FFmpeg hides; 0 for every other file."""
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return 0
+        while len(chunk := file.read(8)) == 8:
+            size = int.from_bytes(chunk[4:], "little")
+            if chunk[:4] == b"data":
+                there = path.stat().st_size - file.tell()
+                return max(0, size - there) if size < UNKNOWN else 0
+            file.seek(size + size % 2, os.SEEK_CUR)  # chunks begin at even bytes
+    return 0
 
 
 def _joined(pieces: list[Stretch], begins_s: float, channels: int) -> NDArray[np.float32]:

@@ -17,6 +17,8 @@ from av.error import FFmpegError
 from conditions.encoders.sound import SAMPLE_RATE
 
 GAP_S = 0.02  # where the times are off by more than this, the sound is put where they say, anew
+LOUDEST = 2.0**32  # of floating samples, whatever full scale is to them; above it nothing can be meant
+FLOATS = {"flt": "f4", "dbl": "f8"}  # how FFmpeg calls floating samples
 
 
 class Stretch(NamedTuple):
@@ -32,7 +34,7 @@ class Stretch(NamedTuple):
 
 
 def stretches(container: InputContainer, stream: AudioStream, damage: list[str]) -> Iterator[Stretch]:
-    """Decodes a stream; what is broken is left out, and the times tell where.
+    """Decodes a stream; what is broken is left out, and the times tell where. Samples that are no numbers become 0.
 
     Args:
         container: the open file.
@@ -63,18 +65,39 @@ def stretches(container: InputContainer, stream: AudioStream, damage: list[str])
 
 def _frames(container: InputContainer, stream: AudioStream, damage: list[str]) -> Iterator[av.AudioFrame]:
     packets = container.demux(stream)
+    silenced = 0
     while True:
         try:
             packet = next(packets, None)
         except FFmpegError as error:
             damage.append(f"it breaks off ({error.strerror})")
-            return
+            break
         if packet is None:
-            return
+            break
         try:
-            yield from (frame for frame in packet.decode() if not frame.is_corrupt and frame.samples)
+            for frame in packet.decode():
+                if frame.samples and not frame.is_corrupt:
+                    silenced += _silence_wild(frame)
+                    yield frame
         except FFmpegError as error:
             damage.append(str(error.strerror))
+    if silenced:
+        damage.append(f"{silenced} samples are no numbers (NaN or infinite)")
+
+
+def _silence_wild(frame: av.AudioFrame) -> int:
+    """Makes samples that are NaN, infinite or beyond all measure 0, before a filter spreads them; returns how many."""
+    kind = FLOATS.get(frame.format.packed.name)
+    if kind is None:
+        return 0
+    count = 0
+    for plane in frame.planes:
+        samples = np.frombuffer(bytes(plane), kind)
+        wild = ~(np.abs(samples) <= LOUDEST)  # NaN compares as false
+        if wild.any():
+            count += int(wild.sum())
+            plane.update(np.where(wild, np.zeros_like(samples), samples).tobytes())
+    return count
 
 
 def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[np.ndarray]:

@@ -11,8 +11,11 @@ import pytest
 
 from player.recorder import Recorder
 from tests.data.convert.talking import clap, is_flash, picture, seen_at, write_film
+from tests.player.sources.sounds import write_float_wav
 from worldmodel.data.clips import Clip, ClipSet
+from worldmodel.data.convert.files import Stored
 from worldmodel.data.convert.run import convert
+from worldmodel.data.convert.sound import Sound
 from worldmodel.data.convert.talking import TalkingOptions
 
 SIZE = (48, 64)
@@ -131,3 +134,12 @@ def test_a_film_of_play_gives_back_the_sound_of_its_actions(tmp_path: Path) -> N
     for step in range(39):  # the last is cut a little by AAC
         likeness = [float(np.corrcoef(actions[step]["audio"], sounds[other])[0, 1]) for other in range(40)]
         assert int(np.argmax(likeness)) == step and likeness[step] > 0.9
+
+
+def test_samples_that_are_no_numbers_are_silent_in_a_clip_and_counted(tmp_path: Path) -> None:
+    heard = np.full((16000, 1), 0.25)
+    heard[4000:4003, 0] = np.nan, np.inf, -np.inf
+    sound = Sound(Stored((write_float_wav(tmp_path / "a.wav", heard),)))
+    value = sound.at(0.0, 16000)
+    assert value is not None and not value[4000:4003].any() and "3 samples are no numbers" in sound.damage
+    assert np.abs(np.delete(value, slice(4000, 4003)) - 0.25).max() < 1e-4

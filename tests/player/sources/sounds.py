@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -48,6 +49,15 @@ def write_sound(path: Path, samples: np.ndarray, rate: int, late_s: float = 0.0)
             frame.sample_rate, frame.pts, frame.time_base = rate, start + round(late_s * rate), Fraction(1, rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path
+
+
+def write_float_wav(path: Path, samples: np.ndarray, rate: int = 16000, bits: int = 32) -> Path:
+    """Writes [n, channels] as floating samples, whatever they are."""
+    data, channels = samples.astype(f"<f{bits // 8}").tobytes(), samples.shape[1]
+    form = struct.pack("<HHIIHH", 3, channels, rate, rate * channels * bits // 8, channels * bits // 8, bits)
+    body = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(data)) + data
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
     return path
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import conditions
 from player.sources.base import SourceError
 from player.sources.sound_file import Sounds, read_sound, read_two_channels
-from tests.player.sources.sounds import click, write_sound, write_video
+from tests.player.sources.sounds import click, write_float_wav, write_sound, write_video
 
 AT_S = 0.5
 NOTHING = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x80\x3e\0\0\0\x7d\0\0\2\0\x10\0data\0\0\0\0"  # a wav of 0 samples
@@ -74,9 +75,52 @@ def test_a_file_that_is_damaged_later_is_used_as_far_as_it_goes(tmp_path: Path) 
     path.write_bytes(data)
     samples = read_sound(path, told.append)
     assert onset_s(samples) == pytest.approx(AT_S, abs=0.003) and len(samples) > 3 * 16000
+    assert len(told) == 1 and told[0].startswith(f"{path}: damaged, Invalid data") and "silence in the gaps" in told[0]
     cut = write_sound(tmp_path / "cut.flac", click(4.0, 16000, AT_S), 16000)
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     assert onset_s(read_sound(cut, told.append)) == pytest.approx(AT_S, abs=0.003)
+    assert len(told) == 2 and told[1].startswith(f"{cut}: damaged, Invalid data")
+
+
+def test_a_wav_that_is_cut_off_is_used_and_said_to_be(tmp_path: Path) -> None:
+    told: list[str] = []
+    path = write_sound(tmp_path / "a.wav", click(4.0, 16000, AT_S), 16000)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:64_000])
+    assert len(read_sound(path, told.append)) == pytest.approx(32_000, abs=60)
+    missing = len(whole) - 64_000
+    assert told == [
+        f"{path}: damaged, it lacks {missing} bytes at its end that its header promises; 2.0 s of it are used, with "
+        "silence in the gaps"
+    ]
+    at = whole.index(b"data") + 4
+    for promise in (0, 0x7FFFF000, 0xFFFFFFFF):  # as programs do that write into a pipe
+        path.write_bytes(whole[:at] + promise.to_bytes(4, "little") + whole[at + 4 :])
+        assert len(read_sound(path, told.append)) == 64_000
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(("rate", "bits"), [(16000, 32), (44100, 32), (16000, 64)])
+def test_samples_that_are_no_numbers_are_silent_and_do_no_harm_to_others(tmp_path: Path, rate: int, bits: int) -> None:
+    told: list[str] = []
+    sound = np.full((rate, 2), 0.25)
+    sound[100, 0], sound[200:210, 1], sound[300], sound[400, 0] = np.nan, np.inf, -np.inf, 1e36
+    samples = read_sound(write_float_wav(tmp_path / "a.wav", sound, rate, bits), told.append)
+    assert np.isfinite(samples).all() and len(samples) == pytest.approx(16000, abs=2)
+    assert samples[8000:15_900] == pytest.approx(0.25, abs=1e-3)
+    assert (np.abs(samples - 0.25) > 0.05).sum() < 60
+    (line,) = [line for line in told if "damaged" in line]
+    assert "14 samples are no numbers (NaN or infinite); 1.0 s of it are used" in line
+    assert conditions.space("audio", {"samples": 1280}).contains(Sounds(samples, 1280).read())
+
+
+def test_several_channels_are_counted_and_mixed_without_clipping(tmp_path: Path) -> None:
+    told: list[str] = []
+    path = write_float_wav(tmp_path / "six.wav", np.repeat(click(1.0, 16000, AT_S), 6, axis=1))
+    samples = read_sound(path, told.append)
+    assert onset_s(samples) == pytest.approx(AT_S, abs=0.003) and told == [f"{path}: 6 channels, mixed into one"]
+    with pytest.raises(SourceError, match=r"two channels, one for each speaker, and .*six.wav has 6:"):
+        read_two_channels(path, print)
 
 
 @pytest.mark.parametrize(
