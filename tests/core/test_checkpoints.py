@@ -1,4 +1,4 @@
-"""The checkpoints that ship: each is small, loads, goes on from its own starts, and these are where they say they are."""
+"""The checkpoints that ship: small, they load, go on from their own starts, and these are where they say they are."""
 
 from __future__ import annotations
 

@@ -9,12 +9,12 @@ import subprocess
 import time
 from pathlib import Path
 
-import gymnasium
 import pytest
 
-import envs  # noqa: F401  (registers the worlds)
+import play
 from envs import record
 from tests.training.small import ROOT, command, launch, losses, write_config
+from worldmodel.data.video import decode_video
 from worldmodel.training.__main__ import main
 
 
@@ -58,9 +58,9 @@ def test_from_a_recorded_world_to_a_played_one(tmp_path: Path) -> None:
     config = write_config(tmp_path / "small.yaml", data)
     for stage in ("autoencoder", "latents", "dynamics"):
         main([f"config={config}", f"stage={stage}", f"run={run}"])
-    world = gymnasium.make("worldmodel/Generated-v0", checkpoint=str(run / "dynamics" / "export"))
-    observation, _ = world.reset(seed=0)
-    for _ in range(3):
-        observation, *_ = world.step({"keyboard": {"forward": 1}, "camera": [0.0, 5.0]})
-    assert world.observation_space.contains(observation) and observation.shape == (16, 16, 3)
-    world.close()
+    film = tmp_path / "film.mp4"
+    arguments = ["--checkpoint", str(run / "dynamics" / "export"), "--headless", "--frames", "5", "--out", str(film)]
+    assert play.main(arguments) == 0
+    frames = decode_video(film.read_bytes())
+    assert frames.shape == (5, 16, 16, 3) and all((frames[0] != frame).any() for frame in frames[1:])
+    assert len(film.with_suffix(".jsonl").read_text().splitlines()) == 4
