@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conditions.encoders.sound import SAMPLE_RATE
-from player.sources.base import SourceError, Tell
-from player.sources.microphone import Stream, sounddevice
+from player.sources.base import Tell
+from player.sources.microphone import Stream, close_device, started
 
 GONE_S = 1.0  # without a call from the device for so long, the loudspeaker counts as gone
 LIVE_PACE = 1.005  # of pictures that a live source paces: a little faster than it, so that it is the one waited for
@@ -138,7 +138,7 @@ class Loudspeaker:
 
     def close(self) -> None:
         """Closes the device."""
-        self._stream.close()
+        close_device(self._stream, "loudspeaker", self._tell)
 
     def _leave(self) -> None:
         """Goes on without the device."""
@@ -170,14 +170,9 @@ def open_default(channels: int, fill: Fill) -> tuple[Stream, float]:
     Raises:
         SourceError: if there is none, or it cannot be opened.
     """
-    module = sounddevice()
 
     def play(outdata: NDArray[np.float32], frames: int, when: Any, status: Any) -> None:
         fill(outdata)
 
-    try:
-        stream = module.OutputStream(samplerate=SAMPLE_RATE, channels=channels, dtype="float32", callback=play)
-        stream.start()
-    except (module.PortAudioError, ValueError) as error:
-        raise SourceError(f"no loudspeaker can be opened: {error}") from error
+    stream = started("OutputStream", channels, play, "no loudspeaker can be opened: {}")
     return stream, float(stream.latency)

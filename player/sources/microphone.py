@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -75,7 +76,7 @@ class Microphone:
         until = self._clock() + (LATE_S if self._stream is not None else self._size / SAMPLE_RATE)
         with self._arrived:
             while self._waiting < self._size and (left := until - self._clock()) > 0:
-                if self._stream is not None and not self._stream.active:
+                if self._stream is not None and not _is_active(self._stream):
                     break
                 self._arrived.wait(min(left, 0.05))
             self._drop_old()
@@ -92,9 +93,9 @@ class Microphone:
 
     def close(self) -> None:
         """Closes the microphone."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            close_device(stream, "microphone", self._tell)
 
     def _receive(self, samples: NDArray[np.float32]) -> None:
         with self._arrived:
@@ -125,12 +126,7 @@ class Microphone:
         if not self._gone:
             self._gone = True
             self._tell("the microphone is gone: silence goes on in its place, and it is looked for again")
-        if self._stream is not None:
-            try:
-                self._stream.close()
-            except Exception as error:  # whatever a driver raises for a device pulled out: it is gone either way
-                self._tell(f"the microphone could not be closed: {error}")
-            self._stream = None
+        self.close()
         self._tried = self._clock()
 
     def _reopen(self) -> None:
@@ -141,6 +137,21 @@ class Microphone:
             self._stream = self._open(self._receive)
         except SourceError:
             pass  # said already; the next try comes
+
+
+def _is_active(stream: Stream) -> bool:
+    try:
+        return stream.active
+    except Exception:  # as of `close_device`
+        return False
+
+
+def close_device(stream: Stream, what: str, tell: Tell) -> None:
+    """Closes a microphone or a loudspeaker, which may have been pulled out: never raises, but tells."""
+    try:
+        stream.close()
+    except Exception as error:  # whatever a driver raises for a device pulled out: it is gone either way
+        tell(f"the {what} could not be closed: {error}")
 
 
 def sounddevice() -> Any:
@@ -161,21 +172,43 @@ def sounddevice() -> Any:
     return module
 
 
+def started(kind: str, channels: int, callback: Callable[..., None], problem: str) -> Any:
+    """Opens the system's default device at 16 kHz and starts it.
+
+    Args:
+        kind: class of sounddevice, "InputStream" or "OutputStream".
+        channels: of the sound.
+        callback: takes a block [n, channels], n, its times and its flags.
+        problem: what to say, {} being the reason, where there is none or it cannot be opened.
+
+    Raises:
+        SourceError: if there is none, or it cannot be opened.
+    """
+    module = sounddevice()
+    try:
+        stream = getattr(module, kind)(samplerate=SAMPLE_RATE, channels=channels, dtype="float32", callback=callback)
+        try:
+            stream.start()
+        except module.PortAudioError:
+            with suppress(module.PortAudioError):
+                stream.close()
+            raise
+    except (module.PortAudioError, ValueError) as error:
+        raise SourceError(problem.format(error)) from error
+    return stream
+
+
 def open_default(receive: Receive) -> Stream:
     """Opens the system's default microphone.
 
     Raises:
         SourceError: if there is none, or it cannot be opened.
     """
-    module = sounddevice()
 
     def heard(indata: NDArray[np.float32], frames: int, when: Any, status: Any) -> None:
         receive(indata[:, 0].copy())
 
-    try:
-        stream = module.InputStream(samplerate=SAMPLE_RATE, channels=1, dtype="float32", callback=heard)
-        stream.start()
-    except (module.PortAudioError, ValueError) as error:
-        raise SourceError(f"no microphone can be opened: {error}: plug one in, or give --audio a file") from error
-    opened: Stream = stream
+    opened: Stream = started(
+        "InputStream", 1, heard, "no microphone can be opened: {}: plug one in, or give --audio a file"
+    )
     return opened

@@ -10,6 +10,7 @@ import pytest
 
 from player.sources.base import SourceError
 from player.sources.microphone import BACKLOG_S, RETRY_S, Microphone, Receive, sounddevice
+from tests.player.sources.devices import FakeSounddevice, put_in_place
 
 SIZE = 160
 
@@ -38,6 +39,11 @@ class Device:
 
     def say(self, values: np.ndarray) -> None:
         self.receive(values.astype(np.float32))
+
+
+@pytest.fixture
+def devices(monkeypatch: pytest.MonkeyPatch) -> FakeSounddevice:
+    return put_in_place(monkeypatch)
 
 
 @pytest.fixture
@@ -103,6 +109,48 @@ def test_no_microphone_is_a_broken_start(device: Device) -> None:
     device.plugged = False
     with pytest.raises(SourceError):
         Microphone(SIZE, print, device.open)
+
+
+def test_the_system_s_microphone_is_heard_as_mono_at_16_khz(devices: FakeSounddevice) -> None:
+    microphone = Microphone(SIZE, print)
+    ((kind, stream),) = devices.opened
+    options = dict(stream.options)
+    callback = options.pop("callback")
+    assert (kind, options) == ("InputStream", {"samplerate": 16000, "channels": 1, "dtype": "float32"})
+    block = np.full((SIZE, 1), 0.5, np.float32)
+    callback(block, SIZE, None, None)
+    block[:] = 0  # the device writes its next block into the same memory
+    assert (microphone.read() == 0.5).all()
+    microphone.close()
+    microphone.close()
+    assert stream.calls == ["start", "close"]
+
+
+@pytest.mark.parametrize("fails", ["open", "start"])
+def test_a_microphone_that_cannot_be_opened_is_a_broken_start(devices: FakeSounddevice, fails: str) -> None:
+    devices.fails.update({fails, "close"})
+    with pytest.raises(SourceError, match="no microphone can be opened: .*give --audio a file"):
+        Microphone(SIZE, print)
+    assert [stream.calls for _, stream in devices.opened] == ([["start", "close"]] if fails == "start" else [])
+
+
+def test_a_device_that_errs_counts_as_gone(devices: FakeSounddevice, told: list[str]) -> None:
+    microphone = Microphone(SIZE, told.append)
+    devices.fails.update({"active", "close", "open"})
+    for _ in range(3):
+        assert not microphone.read().any()
+    assert len(told) == 2 and "the microphone is gone" in told[0]
+    assert told[1] == "the microphone could not be closed: Unanticipated host error in close"
+    microphone.close()
+    assert len(devices.opened) == 1
+
+
+def test_closing_never_raises(devices: FakeSounddevice, told: list[str]) -> None:
+    microphone = Microphone(SIZE, told.append)
+    devices.fails.add("close")
+    microphone.close()
+    microphone.close()
+    assert told == ["the microphone could not be closed: Unanticipated host error in close"]
 
 
 @pytest.mark.parametrize(
