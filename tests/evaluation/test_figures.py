@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from envs.errors import GameError
 from tests.evaluation.conftest import TINY
-from tests.evaluation.toyworld import play
+from tests.evaluation.toyworld import Toy, play
 from tests.tiny import tiny_config, tiny_world
 from worldmodel.evaluation import control, drift, memory, prediction, reconstruction
 from worldmodel.evaluation.figure import Task
@@ -202,9 +204,53 @@ def test_the_rendered_world_is_retraced(task: Task) -> None:
 def test_worlds_that_cannot_be_driven_say_why(
     task: Task, worlds: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(HeldOut, "actions", lambda self, place: idle(place.frames - 1))
+    monkeypatch.setattr(HeldOut, "recorded_actions", lambda self, place: idle(place.frames - 1))
     driven, truth = drive_all(dataclasses.replace(task, worlds=worlds), [Place(0, 40, 4)], [idle(3)])
     assert driven is None and not truth["rendered"] and why in truth["why"]
+
+
+def test_a_world_is_retraced_by_what_was_recorded_not_by_what_the_model_reads(clips: Path, task: Task) -> None:
+    config = tiny_config()
+    config.conditions = {"keyboard": {"keys": ["left", "right"], "turn": 1.0}, "camera": {}}
+    world = WorldModel(config)
+    held_out = HeldOut(clips, world)
+    assert not any("forward" in told["keyboard"] for told in held_out.actions_of(4))
+    with RenderedWorlds(dataclasses.replace(task, world=world, held_out=held_out)) as worlds:
+        driven = worlds.drive(4, 20, idle(3))
+    assert (driven.frames == play(4, random_play(np.random.default_rng(4), 79)[:20] + idle(3)).frames[20:]).all()
+
+
+@pytest.mark.parametrize(
+    ("method", "error", "why"),
+    [
+        ("__init__", TypeError("unexpected keyword argument 'sise'"), "tests/Toy-v0 cannot be made: .*'sise'"),
+        ("reset", GameError("display", "no display"), "the rendered world does not start: no display"),
+        ("step", GameError("died", "the game ended"), "the rendered world ended: the game ended"),
+        ("step", ImportError("no voice: pip install one"), "the rendered world ended: no voice"),
+    ],
+)
+def test_a_world_that_fails_makes_a_figure_unavailable(
+    task: Task, method: str, error: Exception, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Toy, method, fails)
+    driven, truth = drive_all(task, [Place(0, 40, 4)], [idle(3)])
+    assert driven is None and re.search(why, truth["why"])
+    monkeypatch.setattr(Toy, "explorer", lambda self, seed, frames: Idler(), raising=False)
+    with RenderedWorlds(task) as worlds:
+        with pytest.raises(Unavailable, match=why):
+            worlds.explore(task.held_out.meta(0), 7, idle(3))
+        with pytest.raises(Unavailable, match=why):
+            worlds.perform(task.held_out.meta(0), 7, 4)
+
+
+class Idler:
+    """A player of the world's own, who does nothing."""
+
+    def act(self, observation: object, info: object) -> Action:
+        return idle(1)[0]
 
 
 def test_the_same_seed_gives_the_same_figures(clips: Path, tmp_path: Path) -> None:

@@ -68,11 +68,41 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         HeldOut(tmp_path, tiny_world())
 
 
-def test_conditions_that_the_checkpoint_does_not_know_are_named(clips: Path) -> None:
+def knowing(**configs: dict) -> WorldModel:
+    """A tiny model with these conditions."""
     config = tiny_config()
-    config.conditions = {"keyboard": {}}
-    with pytest.raises(ValueError, match="clip 000000 has camera and the checkpoint keyboard"):
-        HeldOut(clips, WorldModel(config))
+    config.conditions = dict(configs)
+    return WorldModel(config)
+
+
+def test_clips_are_read_as_in_training(clips: Path) -> None:
+    assert HeldOut(clips, knowing(keyboard={}, camera={})).unread == []
+    held_out = HeldOut(clips, knowing(keyboard={}))
+    assert held_out.unread == ["camera"] == held_out.describe()["unread"]
+    assert {name for told in held_out.actions_of(2) for name in told} == {"keyboard"}
+
+    directional = HeldOut(clips, knowing(keyboard={"keys": ["forward", "left", "right"], "turn": 2.0}))
+    assert directional.unread == [] and "unread" not in directional.describe()
+    script = random_play(np.random.default_rng(2), 79)
+    turns = [int(np.sign(told["camera"][1]) * (abs(told["camera"][1]) >= 2.0)) for told in script]
+    read = [told["keyboard"] for told in directional.actions_of(2)]
+    assert [keys["right"] - keys["left"] for keys in read] == turns and len(set(turns)) == 3
+    recorded = directional.recorded_actions(Place(2, 7, 5))
+    assert len(recorded) == 4
+    for got, told in zip(recorded, script[7:11], strict=True):
+        assert {key for key, value in got["keyboard"].items() if value} == set(told["keyboard"])
+        assert got["camera"] == pytest.approx(told["camera"])
+
+
+def test_clips_of_which_the_checkpoint_knows_nothing_are_refused(clips: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="clips, they have camera, keyboard and the checkpoint text: evaluate on"):
+        HeldOut(clips, knowing(text={}))
+    with pytest.raises(ValueError, match="they have camera, keyboard and the checkpoint listen"):
+        HeldOut(clips, knowing(listen={}))
+    clip = play(0, random_play(np.random.default_rng(0), 9))
+    with ClipWriter(tmp_path / "shard-000000.tar") as writer:
+        writer.write(Clip(clip.key, clip.frames, {}, clip.meta))  # frames alone can be decoded and gone on from
+    assert len(HeldOut(tmp_path, tiny_world())) == 1
 
 
 def test_another_size_or_rate_is_refused(tmp_path: Path) -> None:

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from envs.errors import GameError
 from tests.evaluation.conftest import TINY
-from tests.tiny import tiny_world
+from tests.evaluation.toyworld import Toy
+from tests.tiny import tiny_config, tiny_world
 from worldmodel.evaluation import __main__ as command
 from worldmodel.evaluation import machine
 from worldmodel.evaluation.options import ANY, PLAYED, QUICK
 from worldmodel.evaluation.targets import judge
+from worldmodel.world import WorldModel
 
 
 @pytest.fixture
@@ -96,6 +99,36 @@ def test_what_cannot_be_measured_is_said(checkpoint: Path, still_clips: Path, tm
     record = json.loads((tmp_path / "figures.json").read_text())
     assert "no window of turning 'left'" in record["unavailable"]["control"]
     assert "Not measured: the clips hold no window" in (tmp_path / "report.html").read_text()
+
+
+def test_a_game_that_dies_costs_only_what_needs_it(
+    checkpoint: Path, clips: Path, tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object) -> None:
+        raise GameError("died", "the game ended")
+
+    monkeypatch.setattr(Toy, "step", dies)
+    assert command.main(arguments(checkpoint, clips, tmp_path, "--only", "memory,reconstruction")) == 0
+    record = json.loads((tmp_path / "figures.json").read_text())
+    assert set(record["figures"]) == {"memory", "reconstruction"}
+    assert record["figures"]["memory"]["truth"] == {
+        "rendered": False,
+        "why": "the rendered world ended: the game ended",
+    }
+    assert "the game ended" in (tmp_path / "report.html").read_text()
+
+
+def test_what_of_the_clips_the_checkpoint_lacks_is_said(
+    clips: Path, tmp_path: Path, small: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny_config()
+    config.conditions = {"keyboard": {}}
+    WorldModel(config).save_pretrained(tmp_path / "keys")
+    assert command.main(arguments(tmp_path / "keys", clips, tmp_path / "out", "--only", "prediction")) == 0
+    assert "not read of the clips, as the checkpoint lacks it: camera" in capsys.readouterr().out
+    record = json.loads((tmp_path / "out" / "figures.json").read_text())
+    assert record["data"]["unread"] == ["camera"] and set(record["figures"]) == {"prediction"}
+    assert "not read, as the checkpoint lacks it: camera" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("missing", ["checkpoint", "data", "reader"])

@@ -41,7 +41,8 @@ class HeldOut:
 
     Raises:
         FileNotFoundError: if there is no such folder.
-        ValueError: if it holds no clips, or clips of another size, rate or other conditions than the checkpoint's.
+        ValueError: if it holds no clips, clips of another size or rate than the checkpoint's, or only clips that have
+            conditions and none of which one of the checkpoint's could be made.
     """
 
     def __init__(self, folder: Path | Sequence[Path], world: WorldModel) -> None:
@@ -57,7 +58,7 @@ class HeldOut:
         shards = [shard for each in self.folders for shard in sorted(each.glob("*.tar"))]
         self.clips = ClipSet(shards, list(world.conditions))
         self._names = world.conditions.names
-        self._conditions = {condition.name: condition for condition in world.conditions}
+        self._sources = {name for condition in world.conditions for name in condition.sources}
         self._actions: dict[int, list[Action]] = {}
         self._check(world)
 
@@ -73,19 +74,23 @@ class HeldOut:
         return self.clips.frames(place.clip, place.first, place.first + place.frames)
 
     def actions(self, place: Place) -> list[Action]:
-        """The T - 1 raw actions inside a stretch; conditions that a step lacks are left out."""
+        """The T - 1 raw actions inside a stretch as the model takes them; what a step lacks is left out."""
         return self.actions_of(place.clip)[place.first : place.first + place.frames - 1]
 
     def actions_of(self, clip: int) -> list[Action]:
-        """All raw actions of a clip."""
+        """All raw actions of a clip as the model takes them, made of what the clip has as in training."""
         if clip not in self._actions:
-            steps: list[Action] = [{} for _ in range(self.clips.num_frames(clip) - 1)]
-            for name, (values, present) in self.clips.columns(clip).items():
-                for step, value, there in zip(steps, self._conditions[name].raw(values), present, strict=True):
-                    if there:
-                        step[name] = value
-            self._actions[clip] = steps
+            self._actions[clip] = _actions(self.clips, clip)
         return self._actions[clip]
+
+    def recorded_actions(self, place: Place) -> list[Action]:
+        """The T - 1 raw actions inside a stretch as they were recorded: what the rendered world was told.
+
+        Raises:
+            ValueError: if the clip has a condition that is not known here.
+        """
+        alone = ClipSet([self.clips.shard_of(place.clip)], keys=[self.clips.keys[place.clip]])
+        return _actions(alone, 0)[place.first : place.first + place.frames - 1]
 
     def track(self, place: Place) -> Track:
         """Where the player was in each frame of a stretch, as far as it was recorded."""
@@ -155,6 +160,11 @@ class HeldOut:
             [clip for clip, seed in seeds.items() if seed in tested],
         )
 
+    @property
+    def unread(self) -> list[str]:
+        """The conditions that clips have and of which none of the checkpoint's is made."""
+        return sorted(self._recorded() - self._sources)
+
     def describe(self) -> dict[str, Any]:
         """What the set is, for the record."""
         lengths = [self.clips.num_frames(clip) for clip in range(len(self))]
@@ -169,7 +179,11 @@ class HeldOut:
             "seeds": sorted(
                 {int(seed) for clip in range(len(self)) if (seed := self.meta(clip).get("seed")) is not None}
             ),
+            **({"unread": self.unread} if self.unread else {}),
         }
+
+    def _recorded(self) -> set[str]:
+        return {name for clip in range(len(self)) for name in self.meta(clip).get("conditions", {})}
 
     def _check(self, world: WorldModel) -> None:
         frame = world.config.frame
@@ -186,9 +200,19 @@ class HeldOut:
                     f"clips must have {frame.fps:g} frames per second like the checkpoint, clip {key} has "
                     f"{meta['fps']:g}: record or convert them at that rate"
                 )
-            unknown = sorted(set(meta.get("conditions", {})) - set(self._names))
-            if unknown:
-                raise ValueError(
-                    f"the checkpoint must know the clips' conditions, clip {key} has {', '.join(unknown)} and the "
-                    f"checkpoint {', '.join(self._names)}: evaluate on clips recorded from the world it was trained on"
-                )
+        recorded = self._recorded()
+        if recorded and not any(self.clips.columns(clip) for clip in range(len(self))):
+            raise ValueError(
+                f"the checkpoint must know a condition of the clips, they have {', '.join(sorted(recorded))} and the "
+                f"checkpoint {', '.join(self._names)}: evaluate on clips recorded from the world it was trained on"
+            )
+
+
+def _actions(clips: ClipSet, index: int) -> list[Action]:
+    """All raw actions of a clip of a set, as the set reads them."""
+    steps: list[Action] = [{} for _ in range(clips.num_frames(index) - 1)]
+    for name, (values, present) in clips.columns(index).items():
+        for step, value, there in zip(steps, clips.condition(index, name).raw(values), present, strict=True):
+            if there:
+                step[name] = value
+    return steps

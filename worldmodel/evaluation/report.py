@@ -205,6 +205,7 @@ def _memory(figures: Mapping[str, Any], out: Path) -> str:
 def _how(record: Mapping[str, Any]) -> str:
     machine, checkpoint, data = record["machine"], record["checkpoint"], record["data"]
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in record["seconds"].items())
+    unread = f"; not read, as the checkpoint lacks it: {', '.join(data['unread'])}" if "unread" in data else ""
     rows = [
         ["date", escape(record["date"])],
         ["command", f"<code>{escape(record['command'])}</code>"],
@@ -214,7 +215,7 @@ def _how(record: Mapping[str, Any]) -> str:
         [
             "clips",
             f"<code>{escape(data['folder'])}</code>: {data['clips']} clips of {data['shortest']} to {data['longest']} "
-            f"frames, {len(data['seeds'])} seeds, {data['damaged']} damaged and skipped",
+            f"frames, {len(data['seeds'])} seeds, {data['damaged']} damaged and skipped{escape(unread)}",
         ],
         ["time taken", escape(seconds)],
         ["sizes", escape(", ".join(f"{key} {value}" for key, value in record["options"].items()))],

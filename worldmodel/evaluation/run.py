@@ -90,6 +90,8 @@ def evaluate(
     world = WorldModel.from_pretrained(checkpoint, device=device)
     assert world.folder is not None
     held_out = HeldOut(data, world)
+    if held_out.unread:
+        report(f"not read of the clips, as the checkpoint lacks it: {', '.join(held_out.unread)}")
     out.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {
         "date": machine.now(),

@@ -9,7 +9,8 @@ Shapes: T frames, H W pixels.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,14 +68,18 @@ class RenderedWorlds:
             script: T actions.
 
         Raises:
-            Unavailable: if the world cannot be made, or the retraced frame is not the clip's: another version of the
-                world drew it.
+            Unavailable: if the world cannot be made or ends, or the retraced frame is not the clip's: another version
+                of the world drew it.
         """
         held_out = self.task.held_out
         meta = held_out.meta(clip)
         env = self._env(meta)
+        try:
+            told = held_out.recorded_actions(Place(clip, 0, frame + 1))
+        except ValueError as error:  # of a condition that is not installed here, say
+            raise Unavailable(f"clip {held_out.clips.keys[clip]} cannot be retraced: {error}") from error
         picture, info = env.reset(seed=int(meta["seed"]))
-        for action in held_out.actions(Place(clip, 0, frame + 1)):
+        for action in told:
             picture, _, _, _, info = env.step(action)
         recorded = held_out.frames(Place(clip, frame, 1))[0]
         likeness = float(score(np.asarray(picture), recorded)[0])
@@ -94,7 +99,7 @@ class RenderedWorlds:
             script: T actions.
 
         Raises:
-            Unavailable: if the world cannot be made.
+            Unavailable: if the world cannot be made or ends.
         """
         env = self._env(meta)
         picture, info = env.reset(seed=seed)
@@ -115,16 +120,14 @@ class RenderedWorlds:
             Frames [T, H, W, 3] uint8, and the T infos by name, each with their numbers as an array [T, ...].
 
         Raises:
-            Unavailable: if the world cannot be made, or brings no player.
+            Unavailable: if the world cannot be made or ends, or brings no player.
         """
         env = self._env(meta)
-        own = getattr(env, "explorer", None)
+        own = getattr(env.unwrapped, "explorer", None)
         if own is None:
             raise Unavailable(f"the rendered world {meta['world']} brings no player of its own (env.explorer)")
-        try:
+        with _unavailable(f"{meta['world']} cannot be played"):
             player = own(seed, frames)
-        except ImportError as error:
-            raise Unavailable(f"the rendered world {meta['world']} cannot be played: {error}") from error
         picture, info = env.reset(seed=seed, options=getattr(player, "reset_options", None))
         pictures, infos = [np.array(picture)], [info]
         while len(pictures) < frames:
@@ -142,11 +145,31 @@ class RenderedWorlds:
         name = name if ":" in name else f"{self.task.worlds}:{name}"
         identity = json.dumps([name, kwargs], sort_keys=True)
         if identity not in self._envs:
-            try:
-                self._envs[identity] = gymnasium.make(name, disable_env_checker=True, **kwargs).unwrapped
-            except (ImportError, gymnasium.error.Error) as error:
-                raise Unavailable(f"the rendered world {name} cannot be made: {error}") from error
+            with _unavailable(f"{name} cannot be made", TypeError, ValueError):  # it takes other arguments today
+                self._envs[identity] = _Fallible(gymnasium.make(name, disable_env_checker=True, **kwargs).unwrapped)
         return self._envs[identity]
+
+
+class _Fallible(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """A world that may be a game of its own, which starts at a reset and may end at any step."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        with _unavailable("does not start"):
+            return self.env.reset(seed=seed, options=options)
+
+    def step(self, action: Action) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        with _unavailable("ended"):
+            return self.env.step(action)
+
+
+@contextmanager
+def _unavailable(what: str, *others: type[Exception]) -> Iterator[None]:
+    """Says of a world's errors, and of others named, that what needs it cannot be measured."""
+    errors: tuple[type[Exception], ...] = (ImportError, gymnasium.error.Error, *others)
+    try:
+        yield
+    except errors as error:
+        raise Unavailable(f"the rendered world {what}: {error}") from error
 
 
 def _is_number(value: Any) -> bool:
