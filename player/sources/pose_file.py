@@ -5,7 +5,6 @@ Shapes: T frames of the file, K joints.
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -72,24 +71,33 @@ def read_poses(path: str | Path, space: spaces.Box, fps: float, tell: Tell, opti
     path = existing(path, "pose file", option)
     try:
         loaded = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged zip or header can raise anything, from zlib, zipfile, tokenize, struct ...
         raise SourceError(f"{path} must be an npz file with an array 'pose' [T, K, 2]: {error}") from error
     if not isinstance(loaded, np.lib.npyio.NpzFile):
         raise SourceError(f"{path} must be an npz file with an array 'pose' [T, K, 2]: write it by numpy.savez")
     with loaded as arrays:
         try:
             held = {name: arrays[name] for name in arrays.files}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise SourceError(f"{path} is damaged: {error}") from error
+        except Exception as error:  # as above
+            raise SourceError(f"{path} is damaged: {error}: write it again by numpy.savez") from error
     others = [name for name in held if name not in (RATE, NAMES)]
     name = next((key for key in KEYS if key in held), others[0] if len(others) == 1 else None)
     if name is None:
         raise SourceError(f"{path} must hold an array 'pose' [T, K, 2], it holds {', '.join(held) or 'nothing'}")
     points = _in_order(held[name], held.get(NAMES), space, path)
-    rate = float(held[RATE]) if RATE in held and held[RATE].size == 1 else fps
+    rate = _rate(held[RATE], path) if RATE in held else fps
+    return Poses(_within(points, space, path, tell), rate, fps)
+
+
+def _rate(held: np.ndarray, path: Path) -> float:
+    """Returns checked frames a second."""
+    if held.dtype.kind not in "iuf" or held.size != 1:
+        got = repr(held.item()) if held.size == 1 else f"{held.dtype} {held.shape}"
+        raise SourceError(f"{path}: fps must be one number, the frames a second of the pose, got {got}")
+    rate = float(held.item())
     if not 0 < rate < 1000:
         raise SourceError(f"{path}: fps must be above 0 and below 1000 frames a second, got {rate}")
-    return Poses(_within(points, space, path, tell), rate, fps)
+    return rate
 
 
 def _in_order(points: np.ndarray, names: np.ndarray | None, space: spaces.Box, path: Path) -> NDArray[np.float32]:

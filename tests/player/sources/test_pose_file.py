@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +74,11 @@ def test_joints_far_outside_count_as_missing(tmp_path: Path) -> None:
         ({"pose": moving(0)}, r"numbers \[T, 10, 2\]"),
         ({"a": moving(1), "b": moving(1)}, "must hold an array 'pose'"),
         ({"pose": moving(3), "fps": np.float64(0)}, "fps must be above 0"),
+        ({"pose": moving(3), "fps": np.array("abc")}, "fps must be one number, .* got 'abc'"),
+        ({"pose": moving(3), "fps": np.array([25.0, 25.0])}, r"fps must be one number, .* got float64 \(2,\)"),
+        ({"pose": moving(3), "fps": np.array([])}, "fps must be one number"),
+        ({"pose": moving(3), "fps": np.array(True)}, "fps must be one number"),
+        ({"pose": moving(3), "fps": np.float64("nan")}, "fps must be above 0"),
         ({"pose": moving(3), "joints": np.array(["x"] * 10)}, "joints must be head_top"),
         ({"pose": np.array([{}], object)}, "damaged"),
     ],
@@ -86,3 +94,33 @@ def test_files_that_are_no_npz(tmp_path: Path) -> None:
     for name in ("a.npz", "b.npy"):
         with pytest.raises(SourceError, match="must be an npz file"):
             read_poses(tmp_path / name, SPACE, 12.5, print)
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_whatever_is_damaged_in_a_file_is_a_broken_start(tmp_path: Path, write: Callable[..., None]) -> None:
+    path, damaged = tmp_path / "whole.npz", tmp_path / "p.npz"
+    write(path, pose=moving(5), fps=25.0, joints=np.array(JOINTS))
+    whole = path.read_bytes()
+    random = np.random.default_rng(0)
+    causes = set()
+    for _ in range(400):
+        data = bytearray(whole)
+        at = int(random.integers(len(data)))
+        data[at : at + 4] = random.bytes(4)
+        damaged.write_bytes(data)
+        try:
+            read_poses(damaged, SPACE, 12.5, lambda line: None)  # where the four bytes did not matter
+        except SourceError as error:
+            assert "p.npz" in str(error)
+            causes.add(type(error.__cause__))
+    assert len(causes) >= 3  # not only what zipfile raises
+
+
+def test_a_header_that_numpy_cannot_parse_is_a_broken_start(tmp_path: Path) -> None:
+    array = io.BytesIO()
+    np.save(array, moving(5))
+    header = array.getvalue().replace(b"{'descr'", b"{{(descr'")
+    with zipfile.ZipFile(tmp_path / "p.npz", "w") as file:
+        file.writestr("pose.npy", header)
+    with pytest.raises(SourceError, match="is damaged"):
+        read_poses(tmp_path / "p.npz", SPACE, 12.5, print)
