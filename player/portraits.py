@@ -49,12 +49,7 @@ def read_portrait(
     if min(picture.size) < SMALLEST:
         size = f"{picture.width}x{picture.height}"
         raise SourceError(f"{path} is too small for a portrait, {size} pixels: it needs {SMALLEST} a side")
-    if picture.has_transparency_data:
-        layered = picture.convert("RGBA")
-        if np.asarray(layered)[..., 3].min() < 255:
-            tell(f"{path} is transparent in parts: it is put on white")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), layered)
-    picture = picture.convert("RGB")
+    picture = _in_colour(picture, opened.format, path, tell)
     if detect is not None and detect(np.asarray(picture)) is None:
         tell(f"{path}: no face is found; it is used as it is")
     if picture.size != (width, height):
@@ -62,3 +57,31 @@ def read_portrait(
         tell(f"{path}: {picture.width}x{picture.height} pixels, {cut}resized to {width}x{height}")
         picture = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
     return np.array(picture, np.uint8)
+
+
+def _in_colour(picture: Image.Image, kind: str | None, path: Path, tell: Tell) -> Image.Image:
+    """Returns a picture of any mode as RGB of 8 bits, on white where it is transparent.
+
+    Args:
+        picture: as it was opened.
+        kind: Pillow's name of the file's format; in "PNG" and "PPM" 32-bit integers hold 16 bits.
+        path: of the file.
+        tell: is told of what is transparent.
+    """
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and kind in ("PNG", "PPM")):
+        levels = np.asarray(picture).astype(np.float32)
+        grey = Image.fromarray(np.round(levels / 257).astype(np.uint8))  # 65535 is 255
+        if "transparency" in picture.info:  # the one level that is not there
+            grey.putalpha(Image.fromarray(np.where(levels == picture.info["transparency"], 0, 255).astype(np.uint8)))
+        picture = grey
+    elif picture.mode in ("I", "F"):
+        numbers = "floating numbers" if picture.mode == "F" else "32-bit integers"
+        raise SourceError(
+            f"{path} holds {numbers}, which do not say how bright white is: save it with 8 or 16 bits, as PNG or JPEG"
+        )
+    if picture.has_transparency_data:
+        layered = picture.convert("RGBA")
+        if np.asarray(layered)[..., 3].min() < 255:
+            tell(f"{path} is transparent in parts: it is put on white")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), layered)
+    return picture.convert("RGB")

@@ -50,7 +50,39 @@ def test_what_is_transparent_is_put_on_white_and_said(tmp_path: Path, mode: str)
     assert (read == 255).all() and told == [f"{tmp_path / 't.png'} is transparent in parts: it is put on white"]
 
 
-def test_grey_16_bit_and_turned_pictures(tmp_path: Path) -> None:
+def ramp() -> np.ndarray:
+    """[32, 48] of every brightness, black at the left, at 16 bits."""
+    return np.tile(np.linspace(0, 65535, 48).round().astype(np.uint16), (32, 1))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm", "big.tif"])
+def test_grey_of_16_bits_keeps_its_brightness(tmp_path: Path, name: str) -> None:
+    path, grey = tmp_path / name, ramp()
+    if name == "a.pgm":
+        path.write_bytes(b"P5 48 32 65535\n" + grey.astype(">u2").tobytes())
+    else:
+        Image.fromarray(grey.astype(">u2") if name == "big.tif" else grey).save(path)
+    with Image.open(path) as opened:
+        assert opened.mode in ("I;16", "I;16B", "I")  # that there are 16 bits in it
+    read = read_portrait(path, 32, 48, print)
+    assert (read == np.round(grey / 257).astype(np.uint8)[..., None]).all()
+
+
+def test_the_transparent_level_of_16_bits_is_put_on_white(tmp_path: Path) -> None:
+    told: list[str] = []
+    Image.fromarray(ramp()).save(tmp_path / "t.png", transparency=0)
+    read = read_portrait(tmp_path / "t.png", 32, 48, told.append)
+    assert (read[:, 0] == 255).all() and (read[:, 1] == 5).all() and "transparent" in told[0]
+
+
+@pytest.mark.parametrize(("mode", "told"), [("F", "floating numbers"), ("I", "32-bit integers")])
+def test_pictures_whose_white_is_not_known_are_refused(tmp_path: Path, mode: str, told: str) -> None:
+    path = save(tmp_path / "a.tif", mode, (32, 32), 0)
+    with pytest.raises(SourceError, match=f"a.tif holds {told}.*: save it with 8 or 16 bits"):
+        read_portrait(path, 32, 32, print)
+
+
+def test_grey_and_turned_pictures(tmp_path: Path) -> None:
     grey = read_portrait(save(tmp_path / "g.png", "L", (32, 32), 90), 32, 32, print)
     assert (grey == 90).all()
     solid: list[str] = []
