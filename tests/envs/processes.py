@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from pathlib import Path
 
 
 def folders(pattern: str) -> set[Path]:
-    return set(Path("/tmp").glob(pattern))
+    return set(Path(tempfile.gettempdir()).glob(pattern))
 
 
 def alive(pid: int) -> bool:

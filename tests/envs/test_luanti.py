@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import stat
@@ -11,6 +13,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import gymnasium
@@ -19,14 +23,19 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import envs  # noqa: F401  registers the ids
+import play
+from conditions.keyboard import KEYS
+from envs import record
 from envs.errors import GameError
 from envs.luanti.env import Luanti
 from envs.luanti.game import find_program
 from envs.luanti.gate import Gate
 from envs.luanti.household import Household
 from envs.luanti.settings import DEGREES_PER_PIXEL, configuration, vertical_setting
-from tests.envs import processes
+from tests.envs import fake_luanti, processes
 from tests.envs.processes import alive, wait
+from worldmodel.data.clips import ClipSet
+from worldmodel.data.video import decode_video
 
 ROOT = Path(__file__).parents[2]
 WORLD = "worldmodel/Luanti-v0"
@@ -45,6 +54,9 @@ def _missing() -> str:
 MISSING = _missing()
 game = pytest.mark.skipif(bool(MISSING), reason=f"{MISSING} (make luanti)")
 needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler (make luanti)")
+needs_display = pytest.mark.skipif(
+    shutil.which("Xvfb") is None or find_spec("Xlib") is None, reason="no Xvfb or python-xlib (make luanti)"
+)
 slow = pytest.mark.timeout(1500)  # a real game, drawn by the processor of a machine that may be busy
 SMALL = {"size": 64, "viewing_range": 30, "patience_s": 300.0}
 
@@ -183,7 +195,7 @@ def test_a_household_ends_with_a_crash_of_ours() -> None:
 
 
 @needs_cc
-@pytest.mark.skipif(shutil.which("Xvfb") is None, reason="no Xvfb (make luanti)")
+@needs_display
 @pytest.mark.parametrize(
     ("body", "kind", "message"),
     [
@@ -192,7 +204,6 @@ def test_a_household_ends_with_a_crash_of_ours() -> None:
     ],
 )
 def test_a_game_that_dies_or_hangs_is_named_and_counted(tmp_path: Path, body: str, kind: str, message: str) -> None:
-    pytest.importorskip("Xlib", reason="python-xlib is not installed (make luanti)")
     before = folders()
     env = Luanti(program=program(tmp_path, body), patience_s=1.0 if kind == "hung" else 60.0)
     with pytest.raises(GameError, match=message) as caught:
@@ -200,6 +211,68 @@ def test_a_game_that_dies_or_hangs_is_named_and_counted(tmp_path: Path, body: st
     assert caught.value.kind == kind and env.failures == {kind: 3}
     assert folders() <= before
     env.close()
+
+
+@needs_cc
+@needs_display
+def test_the_game_finds_settings_without_hud_and_chat(tmp_path: Path) -> None:
+    """What the game reads when it starts: in the picture is nothing but the world and what the hand holds."""
+    found = tmp_path / "found"
+    env = Luanti(program=program(tmp_path, f"cp -r . {found}; exit 3"))
+    with pytest.raises(GameError, match="the game ended"):
+        env.reset(seed=0)
+    lines = (found / "minetest.conf").read_text().splitlines()
+    settings = dict(line.split(" = ", 1) for line in lines if line and not line.startswith("#"))
+    off = ("show_debug", "show_statusline_on_connect", "enable_minimap", "enable_particles")
+    assert {settings[name] for name in off} == {"false"} and settings["node_highlighting"] == "none"
+    assert "load_mod_worldmodel = true" in (found / "world" / "world.mt").read_text()
+    mod = (found / "world" / "worldmods" / "worldmodel" / "init.lua").read_text()
+    (flags,) = re.findall(r"hud_set_flags\(\{(.*?)\}\)", mod, re.DOTALL)
+    for part in ("hotbar", "healthbar", "breathbar", "crosshair", "minimap", "basic_debug"):
+        assert re.search(rf"\b{part} = false", flags), part
+    for said in ("send_join_message", "send_leave_message", "get_server_status"):  # what would be chat
+        assert re.search(rf"minetest\.{said} = function\(\)( return \"\")? end", mod), said
+    for path in [*found.rglob("init.lua")]:
+        assert not re.search(r"chat_send|show_formspec|hud_add|\bprint\(|display_chat_message", path.read_text()), path
+
+
+def test_a_missing_xvfb_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = folders()
+    path = program(tmp_path, "sleep 1000")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "rm").symlink_to("/bin/rm")  # all that the household's keeper runs
+    env = Luanti(program=path)
+    with pytest.raises(GameError, match="Xvfb is not installed: run `make luanti`") as caught:
+        env.reset(seed=0)
+    assert caught.value.kind == "missing" and env.failures == {"missing": 1}
+    assert folders() <= before
+
+
+@needs_cc
+@needs_display
+def test_a_game_that_hangs_in_a_later_step_is_named_and_the_next_reset_starts_another(tmp_path: Path) -> None:
+    env = Luanti(size=64, program=fake_luanti.build(tmp_path), patience_s=60.0)
+    env.reset(seed=0, options={"yaw": 30.0})
+    _, _, _, _, info = env.step({})
+    assert info["yaw"] == pytest.approx(30.0) and env.failures == {} and env._game is not None
+    game, folder = env._game._process, env._game._household.folder
+    env._game.settings = replace(env._game.settings, patience_s=0.5)
+    os.kill(game.pid, signal.SIGSTOP)
+    with pytest.raises(GameError, match="the game drew nothing for 0.5 s") as caught:
+        env.step({"keyboard": {"forward": 1}})
+    assert caught.value.kind == "hung" and env.failures == {"hung": 1}
+    assert not alive(game.pid) and not folder.exists()
+    with pytest.raises(GameError, match="call reset first"):
+        env.step({})
+    _, info = env.reset(seed=0)
+    assert info["num_failures"] == 1
+    env.close()
+
+
+def test_play_says_that_the_game_is_missing(capfd: pytest.CaptureFixture[str]) -> None:
+    assert play.main(["--world", WORLD, "--headless", "--world-kwargs", "program=no-such-game"]) == 2
+    assert "run `make luanti`" in capfd.readouterr().err
 
 
 @needs_cc
@@ -354,3 +427,36 @@ def test_a_killed_game_is_named_and_the_next_reset_starts_another(world: Luanti)
     assert frame.std() > 5 and info["num_failures"] == 1
     assert np.abs(frame.astype(int) - first).mean() < 2.0  # another game, the same clouds
     world.close()
+
+
+@game
+@slow
+def test_it_is_recorded(tmp_path: Path) -> None:
+    before = folders()
+    arguments = ["--world", WORLD, "--clips", "1", "--frames", "12", "--workers", "1", "--explorer", "random"]
+    kwargs = [f"{name}={value}" for name, value in SMALL.items()]
+    assert record.main([*arguments, "--out", str(tmp_path / "clips"), "--world-kwargs", *kwargs]) == 0
+    (clip,) = ClipSet(tmp_path / "clips")
+    assert clip.frames.shape == (12, 64, 64, 3) and clip.meta["fps"] == 20 and clip.meta["world_kwargs"] == SMALL
+    assert list(clip.actions()[0]["keyboard"]) == list(KEYS) and clip.frames.std() > 5
+    turns = np.array([action["camera"][1] for action in clip.actions()])
+    turned = (np.diff(clip.meta["info"]["yaw"]) + 180) % 360 - 180  # action t leads from frame t to frame t + 1
+    np.testing.assert_allclose(turned, turns, atol=DEGREES_PER_PIXEL)
+    assert np.abs(turns).max() > 1
+    assert folders() <= before
+
+
+@game
+@slow
+def test_it_is_played(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = folders()
+    (tmp_path / "script").write_text("1\n1 camera=0,20\n3 forward\n")
+    arguments = ["--world", WORLD, "--headless", "--json", "--script", str(tmp_path / "script")]
+    kwargs = [f"{name}={value}" for name, value in SMALL.items()]
+    assert play.main([*arguments, "--out", str(tmp_path / "film.mp4"), "--world-kwargs", *kwargs]) == 0
+    assert json.loads(capfd.readouterr().out)["frames"] == 5
+    frames = decode_video((tmp_path / "film.mp4").read_bytes())
+    assert frames.shape == (6, 64, 64, 3)
+    change = np.abs(np.diff(frames.astype(int), axis=0)).mean(axis=(1, 2, 3))
+    assert change[1] > 2 * change[0]  # it stood, and then turned
+    assert folders() <= before
