@@ -16,6 +16,7 @@ from types import FrameType  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
 if TYPE_CHECKING:
+    from player.drive import Drive
     from player.play import Play
     from player.scripts import Entry
     from player.sound import Outlet
@@ -141,8 +142,8 @@ def open_worlds(args: argparse.Namespace) -> tuple[World | None, World | None]:
     return generated, rendered
 
 
-def make_play(args: argparse.Namespace) -> Play:
-    """Opens the worlds that the command line names, what drives them, and the film."""
+def make_play(args: argparse.Namespace) -> tuple[Play, list[Entry]]:
+    """Opens the worlds that the command line names, what drives them, and the film; and reads what is to be done."""
     from player.game import Game
     from player.heads import open_sources, reset_options
     from player.play import Play
@@ -157,27 +158,28 @@ def make_play(args: argparse.Namespace) -> Play:
     assert world is not None
     drive, track = open_sources(args, world, tell)
     try:
+        script = make_script(args, world, drive)  # before the film, whose actions may take its file's place
         options = reset_options(args, world, track, tell)
         game = Game(generated, rendered, seed=args.seed, start=args.start, options=options)
         if args.side_by_side:
             game.toggle_both()
-        return Play(game, Stats(LAUNCHED), Path(args.out) if args.out else None, drive)
+        return Play(game, Stats(LAUNCHED), Path(args.out) if args.out else None, drive), script
     except BaseException:
         drive.close()
         raise
 
 
-def make_script(args: argparse.Namespace, play: Play) -> list[Entry]:
+def make_script(args: argparse.Namespace, world: World, drive: Drive) -> list[Entry]:
     """What the command line says to do; nothing, for a window without a script."""
     from player.scripts import idle, read_script, scripted_walk
     from player.worlds import action_space_of
 
-    space = action_space_of(play.game.world)
+    space = action_space_of(world)
     if args.script:
         return read_script(args.script, space)
     if not args.headless:
         return []
-    return [idle(space)] if play.drive.names else scripted_walk(space)
+    return [idle(space)] if drive.names else scripted_walk(space)
 
 
 def make_outlet(play: Play) -> Outlet | None:
@@ -243,12 +245,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     import gymnasium
 
     try:
-        play = make_play(args)
-        script = make_script(args, play)
+        play, script = make_play(args)
     except (ValueError, OSError, gymnasium.error.Error) as error:
         print(f"play.py: {error}", file=sys.stderr)
         return 2
-    run(args, play, script, window)
+    try:
+        run(args, play, script, window)
+    except gymnasium.error.Error as error:  # a game that died or hangs
+        print(f"play.py: {error}; what was played until then is kept", file=sys.stderr)
+        return 2
     figures = play.stats.figures()
     if args.json:
         print(json.dumps({**figures.as_dict(), "files": [str(path) for path in play.written]}))

@@ -22,6 +22,7 @@ from player.worlds import World, WorldError, frame_rate, height_and_width, open_
 
 Kind = Literal["generated", "rendered"]
 CONTEXT = 16  # rendered frames that a generated world is started from
+REMEMBERED_BYTES = 64 * 2**20  # of actions that the rendered world is behind; beyond, the way to its place is lost
 
 
 class Game:
@@ -66,7 +67,8 @@ class Game:
         self._options = dict(options or {})
         self._frames: dict[Kind, np.ndarray] = {}
         self._seed = seed
-        self._check_pair()
+        if generated is not None and rendered is not None:
+            _check_pair(generated, rendered)
         self._begin(start)
 
     # what is shown
@@ -113,9 +115,7 @@ class Game:
         """
         assert not self.to_replay, "the rendered world has yet to catch up"
         if not self._alone:
-            if self._actions and _same(self._actions[-1], action):
-                action = self._actions[-1]  # one dict for a key held long, so that an hour of play stays small
-            self._actions.append(action)
+            self._remember(action)
         ended = False
         kinds = self.kinds
         if self.generated is not None and "generated" in kinds:
@@ -182,6 +182,8 @@ class Game:
         self._actions: list[Action] = []  # since the rendered world's reset, those of the starting clip included
         self._replayed = 0  # how many of them the rendered world has done
         self._generated_at = 0  # how many of them the generated world's frame has behind it
+        self._behind_bytes = 0  # of them since it was last there
+        self._too_far = False  # whether they became too many
         self._start: int | None = None
         self._seen: deque[np.ndarray] = deque(maxlen=CONTEXT)  # rendered frames, the last ones
         if self._own_rendered:
@@ -204,6 +206,21 @@ class Game:
             if self.both or self.shown == "generated":
                 self._want_generated()
 
+    def _remember(self, action: Action) -> None:
+        """Keeps an action for the rendered world, as long as that may still do it."""
+        if self._actions and _same(self._actions[-1], action):
+            action = self._actions[-1]  # one dict for a key held long, so that an hour of play stays small
+        else:
+            self._behind_bytes += _bytes_of(action)
+        self._actions.append(action)
+        if self._replayed > 2 * CONTEXT:  # done: only the last ones are wanted again
+            done = self._replayed - CONTEXT
+            del self._actions[:done]
+            self._replayed, self._generated_at, self._behind_bytes = CONTEXT, self._generated_at - done, 0
+        if self._behind_bytes > REMEMBERED_BYTES and self._own_rendered:
+            self._start, self._placed, self._too_far = None, False, True
+            self._actions, self._replayed, self._generated_at, self._behind_bytes = [], 0, 0, 0
+
     def _step_rendered(self, action: Action) -> bool:
         assert self.rendered is not None
         frame, _, terminated, truncated, _ = self.rendered.step(action)
@@ -217,6 +234,8 @@ class Game:
         if not self._own_rendered or self._placed:
             return
         assert self.generated is not None
+        if self._too_far:
+            raise WorldError("too much was done since the start for the rendered world to follow: R begins anew")
         if self._start is None:
             raise WorldError("it was started from a picture of its own, which no rendered world shows: give --world ID")
         meta = self.generated.get_wrapper_attr("starts")[self._start].meta
@@ -228,9 +247,13 @@ class Game:
                 if self.rendered is not None:
                     self.rendered.close()
                 self.rendered, self._made_from = None, None
-                self.rendered = self._make_world(meta["world"], meta["world_kwargs"])
-                self._made_from = made_from
-                self._check_pair()
+                made = self._make_world(meta["world"], meta["world_kwargs"])
+                try:
+                    _check_pair(self.generated, made)
+                except WorldError:
+                    made.close()
+                    raise
+                self.rendered, self._made_from = made, made_from
             assert self.rendered is not None
             self._frames["rendered"], _ = self.rendered.reset(seed=meta["seed"])
         except gymnasium.error.Error as error:  # a game that is not installed, or does not start: the dream goes on
@@ -242,28 +265,28 @@ class Game:
         """Has the generated world at the rendered one's place: started from the frames seen there last."""
         if self.generated is None:
             raise WorldError("there is no generated world to go to: give a checkpoint too (--checkpoint DIR)")
-        self.catch_up()
         if self._generated_at == len(self._actions):
             return
+        self.catch_up()
         actions = self._actions[len(self._actions) - len(self._seen) + 1 :]
         options = {"first_frames": np.stack(self._seen), "actions": actions}
         self._frames["generated"], _ = self.generated.reset(seed=self._seed, options=options)
         self._generated_at = len(self._actions)
 
-    def _check_pair(self) -> None:
-        if self.generated is None or self.rendered is None:
-            return
-        if self.generated.action_space != self.rendered.action_space:
-            raise WorldError(
-                f"both worlds must take the same actions: the generated one takes {self.generated.action_space}, the "
-                f"rendered one {self.rendered.action_space}: give --world the world that the checkpoint learned from"
-            )
-        wanted, got = height_and_width(self.generated), height_and_width(self.rendered)
-        if wanted != got:
-            raise WorldError(
-                f"both worlds must have frames of one size: the generated one's are {wanted[0]}x{wanted[1]}, the "
-                f"rendered one's {got[0]}x{got[1]}: give --world-kwargs size={wanted[0]}"
-            )
+
+def _check_pair(generated: World, rendered: World) -> None:
+    """Refuses two worlds that cannot be stepped and shown together."""
+    if generated.action_space != rendered.action_space:
+        raise WorldError(
+            f"both worlds must take the same actions: the generated one takes {generated.action_space}, the "
+            f"rendered one {rendered.action_space}: give --world the world that the checkpoint learned from"
+        )
+    wanted, got = height_and_width(generated), height_and_width(rendered)
+    if wanted != got:
+        raise WorldError(
+            f"both worlds must have frames of one size: the generated one's are {wanted[0]}x{wanted[1]}, the "
+            f"rendered one's {got[0]}x{got[1]}: give --world-kwargs size={wanted[0]}"
+        )
 
 
 def _same(one: Action, other: Action) -> bool:
@@ -271,3 +294,8 @@ def _same(one: Action, other: Action) -> bool:
     if any(isinstance(value, np.ndarray) for action in (one, other) for value in action.values()):
         return False
     return one == other
+
+
+def _bytes_of(action: Action) -> int:
+    """About how much memory an action takes."""
+    return 500 + sum(value.nbytes for value in action.values() if isinstance(value, np.ndarray))

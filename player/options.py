@@ -7,7 +7,7 @@ import argparse
 MICROPHONE = "mic"  # instead of a file
 EXCLUSIVE = (
     *(("audio", "say"), ("pose", "drive"), ("text", "captions")),
-    *(("duplex", other) for other in ("audio", "say", "listen", "pose", "drive")),
+    *(("duplex", other) for other in ("audio", "say", "listen", "pose", "drive", "start")),
     ("start", "portrait"),
 )
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
 from gymnasium import spaces
-from gymnasium.envs.registration import load_env_creator
 from omegaconf import OmegaConf
 
-import envs  # noqa: F401  (registers the worlds' ids)
-from conditions.values import nearest
+from envs.opening import make_world
 
 World = gymnasium.Env[Any, Any]
 
@@ -39,26 +36,18 @@ def open_world(world: str, kwargs: Mapping[str, Any]) -> World:
     """Makes a world by its id.
 
     Args:
-        world: an id such as worldmodel/BlockWorld-v0.
+        world: an id such as worldmodel/BlockWorld-v0, or module:id.
         kwargs: its constructor's arguments.
 
     Raises:
-        WorldError: for an unknown id or argument, naming the nearest known one, or a world that takes no dict of
-            conditions or shows no frames.
+        WorldError: where `make_world` raises ValueError, or for a world that takes no dict of conditions or shows no
+            frames.
+        gymnasium.error.Error: for a game that cannot be started.
     """
     try:
-        spec = gymnasium.spec(world)
-    except gymnasium.error.Error as error:
-        ours = [known for known in gymnasium.registry if known.startswith("worldmodel/")]
-        raise WorldError(f"no world {world!r}{nearest(world, ours)}") from error
-    entry = spec.entry_point
-    creator = load_env_creator(entry) if isinstance(entry, str) else entry
-    known = inspect.signature(creator).parameters if creator is not None else {}
-    if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values()):
-        for name in kwargs:
-            if name not in known:
-                raise WorldError(f"{world} takes no {name!r}{nearest(name, known)}")
-    made = gymnasium.make(world, disable_env_checker=True, **kwargs)
+        made = make_world(world, kwargs)
+    except ValueError as error:
+        raise WorldError(str(error)) from error
     try:
         action_space_of(made)
         height_and_width(made)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,17 +67,21 @@ class Session:
         guidance: float | None = None,
         num_steps: int | None = None,
     ) -> None:
-        num_steps = world.config.flow.num_steps if num_steps is None else num_steps
-        guidance = world.config.flow.guidance if guidance is None else guidance
-        if num_streams < 1 or num_steps < 1:
-            raise ValueError(f"num_streams and num_steps must be 1 or more, got {num_streams} and {num_steps}")
+        flow = world.config.flow
+        flow = replace(
+            flow,
+            num_steps=flow.num_steps if num_steps is None else num_steps,
+            guidance=flow.guidance if guidance is None else guidance,
+        )
+        if num_streams < 1:
+            raise ValueError(f"num_streams must be 1 or more, got {num_streams}")
         if (reference is None) != (world.config.layout.reference == "none"):
             wants = "takes no" if reference is not None else "needs a"
             raise ValueError(f"this world {wants} reference picture (layout.reference={world.config.layout.reference})")
         self.world = world.eval()
         self.num_streams = num_streams
         self.latency = Latency()
-        self._guidance, self._num_steps = guidance, num_steps
+        self._guidance, self._num_steps = flow.guidance, flow.num_steps
         self._running: Iterator[np.ndarray] = iter(())  # of the chunk begun last, what was not taken yet
         self._picture = None if reference is None else self._reference_tokens(reference)  # [1, N, D]
         generators = [Generator().manual_seed(seed + row) for row in range(num_streams)]

@@ -129,9 +129,10 @@ class Avatar(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         if speech is not None and not isinstance(speech, Track):
             raise ValueError(f"option speech must be a Track (envs.speech.track), got {type(speech).__name__}")
         drawn = int(self.np_random.integers(2**31))
+        own = drawn if seed is None else seed  # a seed is one person, recorded or not
         chosen = options.get("identity", self.identity_seed)
         if not isinstance(chosen, Identity):
-            chosen = draw_identity(drawn if chosen is None else chosen)
+            chosen = draw_identity(own if chosen is None else chosen)
         self.identity: Identity = chosen
         self._rig = Rig(chosen)
         self._speech, self._first, self._frames = speech, 0, 0

@@ -9,7 +9,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 import conditions
-from conditions.values import check, nearest
+from conditions.values import nearest
+from envs.actions import complete
 from envs.blockworld import physics
 from envs.blockworld.biomes import MEADOW, mix_of
 from envs.blockworld.blocks import BREAK_TICKS, HOTBAR, IDS, KIND, SPRITE_KIND, UNBREAKABLE, WATER_KIND
@@ -150,7 +151,7 @@ class BlockWorld(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         Raises:
             ValueError: For an unknown name or key, or a value outside its space.
         """
-        action = check(self.action_space, {k: v for k, v in action.items() if v is not None}, "action")
+        action = complete(self.action_space, action)
         keys, (pitch, yaw) = action["keyboard"], action["camera"]
         self._pitch = min(max(self._pitch + float(pitch), -90.0), 90.0)
         self._yaw = (self._yaw + float(yaw) + 180.0) % 360.0 - 180.0

@@ -13,7 +13,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 import conditions
-from conditions.values import check, nearest
+from conditions.values import nearest
+from envs.actions import complete
 from envs.errors import GameError
 from envs.luanti.game import PROGRAM, Game, Settings, find_program
 from envs.luanti.settings import DEGREES_PER_PIXEL, SECONDS_PER_STEP
@@ -166,7 +167,7 @@ class Luanti(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
             GameError: If the game is lost; `reset` starts another.
         """
         began = time.perf_counter()
-        action = check(self.action_space, {k: v for k, v in action.items() if v is not None}, "action")
+        action = complete(self.action_space, action)
         if self._game is None:
             raise GameError("refused", "there is no game: call reset first")
         keys, (pitch, yaw) = action["keyboard"], action["camera"]

@@ -14,7 +14,8 @@ from PIL import Image
 
 import conditions
 from conditions.keyboard import KEYS
-from conditions.values import check, nearest
+from conditions.values import nearest
+from envs.actions import complete
 from envs.errors import GameError
 from envs.minerl.game import Game, find_python
 
@@ -147,7 +148,7 @@ class MineRL(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
             GameError: If the game is lost, or the episode is over; `reset` begins another.
         """
         began = time.perf_counter()
-        action = check(self.action_space, {k: v for k, v in action.items() if v is not None}, "action")
+        action = complete(self.action_space, action)
         if self._game is None or self._over:
             raise GameError("refused", "there is no episode: call reset first")
         try:

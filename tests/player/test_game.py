@@ -206,6 +206,58 @@ def test_long_play_of_one_key_remembers_one_action(game: Game) -> None:
     assert len({id(action) for action in game._actions[-10:]}) == 1
 
 
+def test_what_the_rendered_world_has_done_is_not_kept(game: Game, generated: World) -> None:
+    game.toggle_both()
+    game.catch_up()
+    for step in range(6 * CONTEXT):
+        game.step(TURN if step % 2 else FORWARD)
+    assert len(game._actions) <= 2 * CONTEXT + 1
+    game.toggle_both()
+    game.step(FORWARD)
+    game.swap()
+    game.catch_up()
+    assert place(game.picture)[0] == START_ACTIONS + 3 * CONTEXT + 1
+    game.step(TURN)
+    resets = spy_resets(generated)
+    game.swap()
+    assert len(resets[0]["actions"]) == CONTEXT - 1 and resets[0]["actions"][-1] == TURN
+
+
+def test_after_too_much_only_a_new_world_can_be_followed(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("player.game.REMEMBERED_BYTES", 40_000)
+    for step in range(100):
+        game.step(TURN if step % 2 else FORWARD)
+    assert len(game._actions) < 90
+    for there in (game.swap, game.toggle_both):
+        with pytest.raises(WorldError, match="too much was done .* R begins anew"):
+            there()
+    game.step(FORWARD)
+    assert game.shown == "generated"
+    game.new_world()
+    game.swap()
+    game.catch_up()
+    assert game.shown == "rendered"
+
+
+def test_swapping_back_from_a_world_that_is_behind_does_not_wait_for_it(game: Game) -> None:
+    for _ in range(20):
+        game.step(FORWARD)
+    game.swap()
+    assert game.to_replay
+    game.swap()
+    assert game._replayed == 0 and game.shown == "generated"
+    game.step(FORWARD)
+
+
+def test_a_world_that_was_refused_is_refused_again(generated: World) -> None:
+    game = Game(generated, start=1, make_world=lambda world, kwargs: open_world(world, {"size": 32}))
+    for there in (game.swap, game.swap, game.toggle_both, game.toggle_both):
+        with pytest.raises(WorldError, match="frames of one size"):
+            there()
+    game.step(FORWARD)
+    assert (game.shown, game.both, game.rendered) == ("generated", False, None)
+
+
 def test_worlds_that_do_not_fit_are_refused(generated: World) -> None:
     with pytest.raises(WorldError, match="16x16.*32x32.*--world-kwargs size=16"):
         Game(generated, open_world(PATCH, {"size": 32}))
@@ -226,7 +278,7 @@ def test_starts_that_do_not_say_where_they_were_recorded(game: Game) -> None:
     ("world", "kwargs", "told"),
     [
         ("worldmodel/BlockWold-v0", {}, "did you mean 'worldmodel/BlockWorld-v0'"),
-        ("worldmodel/BlockWorld-v0", {"bioem": "meadow"}, "takes no 'bioem', did you mean 'biome'"),
+        ("worldmodel/BlockWorld-v0", {"bioem": "meadow"}, "takes no argument 'bioem', did you mean 'biome'"),
         ("CartPole-v1", {}, "whose action is a dict of conditions"),
     ],
 )

@@ -9,14 +9,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
 import play
 from player.recorder import Recorder
 from player.scripts import Action
-from tests.player.conftest import PATCH, START_ACTIONS
+from tests.player.conftest import PATCH, START_ACTIONS, Patch
 from tests.player.test_recorder import read_film
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,6 +80,33 @@ def test_a_films_actions_play_it_again(checkpoint: Path, monkeypatch: pytest.Mon
     assert (first == second).all()
 
 
+def test_a_script_is_read_before_its_file_becomes_the_films(checkpoint: Path) -> None:
+    base = ["--checkpoint", str(checkpoint), "--headless", "--seed", "5"]
+    assert play.main([*base, "--frames", "9", "--out", "film.mp4"]) == 0
+    actions = Path("film.jsonl").read_text()
+    assert play.main([*base, "--script", "film.jsonl", "--out", "film.mp4"]) == 0
+    assert actions == Path("film.jsonl").read_text() and actions.count("\n") == 8
+    assert play.main([*base, "--script", "none.txt", "--out", "film.mp4"]) == 2
+    assert actions == Path("film.jsonl").read_text()
+
+
+def test_a_game_that_dies_is_said_and_its_film_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = Patch.step
+
+    def dying(self: Patch, action: Action) -> Any:
+        if self.steps == 5:
+            raise gymnasium.error.Error("the game has ended: killed")
+        return step(self, action)
+
+    monkeypatch.setattr(Patch, "step", dying)
+    assert play.main(["--world", PATCH, "--headless", "--frames", "20", "--out", "short.mp4"]) == 2
+    error = capsys.readouterr().err
+    assert error == "play.py: the game has ended: killed; what was played until then is kept\n"
+    assert len(read_film(Path("short.mp4"))) == 6
+
+
 def test_side_by_side_and_every_command(checkpoint: Path) -> None:
     turn = "2 camera=0,40\n"
     Path("all.txt").write_text(f"{turn}picture\nswap\n{turn}side-by-side\n{turn}new\n{turn}")
@@ -121,8 +150,10 @@ def test_options_that_cannot_take_effect(arguments: list[str], told: str, capsys
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--world", "tests/Pach-v0"], "no world 'tests/Pach-v0'"),
+        (["--world", "tests/Pach-v0"], "no world is called 'tests/Pach-v0'"),
         (["--world", PATCH, "--world-kwargs", "sise=16"], "did you mean 'size'?"),
+        (["--world", "tests.player.conftst:Patch-v0"], "names a module that cannot be imported"),
+        (["--world", PATCH, "--world-kwargs", "size=wide"], "cannot be made with {'size': 'wide'}"),
         (["--world", PATCH, "--script", "none.txt"], "no script at none.txt"),
         (["--world", PATCH, "--out", "film.avi"], "must end in .mp4"),
         (["--world", PATCH, "--out", "nowhere/film.mp4"], "no folder nowhere"),

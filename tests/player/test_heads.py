@@ -138,7 +138,7 @@ def test_a_rendered_mouth_follows_the_words_that_it_is_given_to_say() -> None:
     parser = play.parser()
     args = parser.parse_args(arguments)
     play.check(parser, args)
-    made = play.make_play(args)
+    made, _ = play.make_play(args)
     frames = made.drive.frames
     assert frames is not None and frames > 5
     info = [made.game.world.step(made.drive.read())[4] for _ in range(frames)]

@@ -35,6 +35,7 @@ def test_bad_arguments(kwargs, words):
         ({"keyboard": {"forward": 2}}, "keyboard.forward"),
         ({"camera": [0.0, float("nan")]}, "camera"),
         ({"camera": [0.0]}, "camera"),
+        ([1, 2], "action must be a dict"),
         ({"camera": [0.0, 500.0]}, "camera"),
     ],
 )
