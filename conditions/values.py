@@ -14,12 +14,12 @@ from gymnasium import spaces
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Words the end of an error about an unknown name: ', did you mean 'x'?' or the list of what is known."""
+    """Words the end of an error about an unknown name: `, did you mean 'x'?`, and what is known, if anything is."""
     choices = [str(choice) for choice in known]
     match = difflib.get_close_matches(str(word), choices, n=1, cutoff=0.5)
-    if match:
-        return f", did you mean {match[0]!r}? Known: {', '.join(choices)}"
-    return f". Known: {', '.join(choices) or 'none'}"
+    if not match:
+        return f", known: {', '.join(choices)}" if choices else ""
+    return f", did you mean {match[0]!r}?" + (f" (known: {', '.join(choices)})" if len(choices) > 1 else "")
 
 
 def check(space: spaces.Space, value: Any, where: str) -> Any:

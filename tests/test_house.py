@@ -24,6 +24,11 @@ def test_no_file_is_over_500_lines() -> None:
     assert not long
 
 
+def test_one_function_words_what_is_nearest() -> None:
+    users = [str(path.relative_to(ROOT)) for path in FILES if "get_close_matches" in path.read_text()]
+    assert users == ["conditions/values.py"]
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_loads(path: Path) -> None:
     from worldmodel.config import load_config

@@ -7,17 +7,17 @@ Unknown keys are refused, with the nearest known one.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from conditions.values import nearest
 from worldmodel.data.remote import is_remote
 from worldmodel.data.stream import StreamConfig
 from worldmodel.training.config import TrainingConfig
@@ -158,14 +158,6 @@ def read_yaml(path: str | Path) -> Any:
     return loaded
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """The tail of an error about an unknown name: the nearest known one, or all of them."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if close:
-        return f", did you mean {close[0]!r}?"
-    return f", known: {', '.join(known)}" if known else ""
-
-
 def _without_set(merged: Any, values: Any) -> Any:
     """`merged` without its one set of clips, where `values` bring a mix of sets."""
     if not OmegaConf.select(values, "data.mix"):
@@ -196,15 +188,19 @@ def _without_defaults(schema: Any, values: Any) -> Any:
 
 
 def _check_keys(schema: Any, values: Any, source: str, prefix: str) -> None:
-    if not (OmegaConf.is_dict(schema) and OmegaConf.is_dict(values)) or OmegaConf.get_type(schema) is dict:
+    if not (OmegaConf.is_dict(schema) and OmegaConf.is_dict(values)):
+        return
+    element = cast(Any, schema)._metadata.element_type
+    if is_dataclass(element):  # a mapping of them by free names (data.mix), which may be null still
+        for key in values:
+            _check_keys(OmegaConf.structured(element), values._get_node(key), source, f"{prefix}{key}.")
+    if schema._is_none() or OmegaConf.get_type(schema) is dict:
         return
     known = [str(key) for key in schema]
     for key in values:
         if key not in known:
             raise ValueError(f"{source}: unknown key {prefix}{key}{nearest(str(key), known)}")
-        node = cast(Any, schema)._get_node(key)
-        if node is not None and OmegaConf.is_dict(node) and not node._is_none():
-            _check_keys(node, values[key], source, f"{prefix}{key}.")
+        _check_keys(cast(Any, schema)._get_node(key), values._get_node(key), source, f"{prefix}{key}.")
 
 
 def _to_object(merged: Any) -> Any:

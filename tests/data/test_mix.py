@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.data.test_windows import LENGTHS
+from worldmodel.config import load_config
 from worldmodel.data.clips import Clip, ClipSet, ClipWriter
 from worldmodel.data.mix import BLOCK, MixedClips, MixedOrder, shares
 from worldmodel.data.windows import FrameWindows
@@ -114,3 +115,10 @@ def test_what_cannot_be_drawn_is_named(mixed: MixedClips) -> None:
 @pytest.mark.parametrize(("weights", "parts"), [([1, 1, 1], [4, 3, 3]), ([0.7, 0.3], [7, 3]), ([5], [10])])
 def test_shares(weights: list[float], parts: list[int]) -> None:
     assert shares({str(number): weight for number, weight in enumerate(weights)}, 10) == parts
+
+
+@pytest.mark.parametrize("given", ["data.mix.words.wieght=0", "data.mix={words: {clips: a, wieght: 0}}"])
+def test_an_unknown_key_of_a_set_names_the_nearest(given: str) -> None:
+    with pytest.raises(ValueError, match=r"unknown key data.mix.words.wieght, did you mean 'weight'\?"):
+        load_config([given])
+    assert load_config(["data.mix={words: {clips: a, weight: 2}}"]).data.mix["words"].weight == 2

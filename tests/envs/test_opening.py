@@ -31,7 +31,7 @@ def test_a_module_before_the_colon_is_imported_first() -> None:
     [
         ("worldmodel/BlokWorld-v0", {}, "no world is called 'worldmodel/BlokWorld-v0', did you mean 'worldmodel/Block"),
         ("worldmodel/BlockWorld-v9", {}, "did you mean 'worldmodel/BlockWorld-v0'"),
-        ("no world at all", {}, "no world is called 'no world at all'. Known: .*worldmodel/BlockWorld-v0"),
+        ("no world at all", {}, "no world is called 'no world at all', known: .*worldmodel/BlockWorld-v0"),
         ("nowhere:Fake-v0", {}, "cannot be imported: No module named 'nowhere'"),
         (".nowhere:Fake-v0", {}, "cannot be imported"),
         ("tests.envs.fake_world:Fake-v1", {}, "did you mean 'Fake-v0'"),

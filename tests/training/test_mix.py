@@ -135,7 +135,7 @@ def test_what_cannot_be_mixed_is_named(mix: list[str], tmp_path: Path) -> None:
         (["data.mix.words.clips=nowhere"], r"no clips in nowhere \(data.mix.words.clips\).*data.mix.words.weight=0"),
         (["data.mix.words.clips=s3://bucket/words"], r"data.mix takes folders, data.mix.words.clips is s3://bucket"),
         (["data.mix.word.weight=0"], r"data.mix.word must have clips, a folder, got none, did you mean 'words'"),
-        (["data.mix.words.wieght=0"], r"'wieght' not in 'SetConfig'"),
+        (["data.mix.words.wieght=0"], r"unknown key data.mix.words.wieght, did you mean 'weight'"),
         (["data.mix.words.weight=-1"], r"weight of a set in data.mix must be 0 or more, got -1"),
         (["data.mix.words.weight=0", "data.mix.turns.weight=0"], r"must have a weight above 0, got none"),
         (["data.clips=data/other"], r"data.clips is for one set, and data.mix has turns, words"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from conditions.values import nearest
 
 BLOCK_TYPES = ("ResBlock", "EfficientViTBlock")
 NORM_TYPES = ("rms_norm", "batch_norm", "none")
@@ -120,9 +121,7 @@ class AutoencoderConfig:
         value = getattr(self, name)
         for entry in value if isinstance(value, list) else [value]:
             if entry not in known:
-                near = difflib.get_close_matches(str(entry), known, 1)
-                hint = f", did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"autoencoder.{name} must be among {', '.join(known)}, got {entry!r}{hint}")
+                raise ValueError(f"autoencoder.{name} must be among the known, got {entry!r}{nearest(entry, known)}")
 
     def _validate_temporal(self) -> None:
         if self.temporal_history < 1:
@@ -164,13 +163,11 @@ class AutoencoderConfig:
         kind = values.get("_class_name", "AutoencoderDC")
         if kind != "AutoencoderDC":
             raise ValueError(f"the autoencoder must be an AutoencoderDC, got {kind!r}: give a folder of DC-AE's")
-        known = {f.name for f in fields(cls)}
+        known = [f.name for f in fields(cls)]
         values = {name: value for name, value in values.items() if not name.startswith("_")}
         for name in values:
             if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                hint = f", did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"unknown autoencoder field {name!r}{hint}")
+                raise ValueError(f"unknown autoencoder field {name!r}{nearest(name, known)}")
         count = len(values.get("encoder_block_out_channels", [0] * 6))
         defaults = {"block_types": "ResBlock", "norm_types": "rms_norm", "act_fns": "silu"}
         for side in ("encoder", "decoder"):

@@ -6,12 +6,13 @@ last convolution over latents can be cut to fewer channels, in training; with al
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
+
+from conditions.values import nearest
 
 _WIDTHS = [128, 256, 512, 512, 1024, 1024]
 _LAYERS = [0, 5, 10, 4, 4, 4]
@@ -51,9 +52,8 @@ def fields_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     name = values["model_name"]
     if name not in MODELS:
-        near = difflib.get_close_matches(str(name), MODELS, 1, 0)[0]
         raise ValueError(
-            f"of DC-Gen's autoencoders {', '.join(MODELS)} are read, got {name!r}, did you mean {near!r}? "
+            f"none of DC-Gen's autoencoders that are read is called {name!r}{nearest(name, MODELS)}. "
             "Versions 1.0 are read as diffusers stores them: fetch the folder that ends in -diffusers"
         )
     channels, widths, layers, scale = MODELS[name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import shlex
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from conditions.values import nearest
 from worldmodel.evaluation.options import FIGURES, QUICK, Options
 from worldmodel.evaluation.published.networks import FILES
 from worldmodel.evaluation.run import evaluate
@@ -93,8 +93,7 @@ def _names(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in names:
         if name not in FIGURES:
-            near = difflib.get_close_matches(name, FIGURES, 1, 0)
-            raise argparse.ArgumentTypeError(f"no figure is called {name!r}, did you mean {near[0]!r}?")
+            raise argparse.ArgumentTypeError(f"no figure is called {name!r}{nearest(name, FIGURES)}")
     if not names:
         raise argparse.ArgumentTypeError(f"names one or more of {','.join(FIGURES)}, got {text!r}")
     return tuple(name for name in FIGURES if name in names)
