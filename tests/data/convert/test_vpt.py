@@ -189,8 +189,20 @@ def test_each_fault_is_named(tmp_path: Path) -> None:
         ("alone", video, None, "no .jsonl"),
         ("unseen", None, dump(whole), "no .mp4"),
     ]
-    for field, value in [("mouse", None), ("keyboard", {"keys": [3]}), ("isGuiOpen", "no")]:
-        bad.append((field, video, dump([{**whole[0], field: value}, *whole[1:]]), "broken jsonl"))
+    mouse = whole[0]["mouse"]
+    odd: dict[str, tuple[str, Any]] = {
+        "mouse": ("mouse", None),
+        "keyboard": ("keyboard", {"keys": [3]}),
+        "isGuiOpen": ("isGuiOpen", "no"),
+        "buttons": ("mouse", {**mouse, "buttons": [[0]]}),
+        "newButtons": ("mouse", {**mouse, "newButtons": [{}]}),
+        "huge": ("mouse", {**mouse, "dx": 10**30}),
+        "huger": ("mouse", {**mouse, "dy": 10**400}),
+        "cursor": ("mouse", {**mouse, "x": 1e300}),
+        "nan": ("mouse", {**mouse, "dx": float("nan")}),
+    }
+    for name, (field, value) in odd.items():
+        bad.append((name, video, dump([{**whole[0], field: value}, *whole[1:]]), "broken jsonl"))
     for name, film_bytes, text, _ in bad:
         for suffix, data in ((".mp4", film_bytes), (".jsonl", text)):
             if data is not None:
@@ -199,7 +211,30 @@ def test_each_fault_is_named(tmp_path: Path) -> None:
     assert {entry["recording"]: entry["reason"] for entry in report["skipped"]} == {
         n: reason for n, _, _, reason in bad
     }
+    assert report["skipped_by_reason"]["broken jsonl"] == 2 + len(odd)
+    details = {entry["recording"]: entry["detail"] for entry in report["skipped"]}
+    assert "mouse.buttons must be a list of numbers, got [[0]]" in details["buttons"]
+    assert "mouse.dx must be a number of pixels, got 1000000000" in details["huge"]
     assert not report["clips"] and not list((tmp_path / "out").glob("*.tar"))
+
+
+def test_an_odd_line_later_on_keeps_what_lies_before(tmp_path: Path) -> None:
+    clip, report = converted(tmp_path, lambda lines: lines[40]["mouse"].update(buttons=[[0]]))
+    assert len(clip.frames) == 40 and report["notes"]["frames after a broken line"] == LENGTH - 40
+
+
+def test_lines_without_any_action_are_counted(tmp_path: Path) -> None:
+    def change(lines: Lines) -> None:
+        for entry in lines:
+            entry["mouse"] |= {"dx": 0.0, "buttons": []}
+            entry["keyboard"]["keys"] = ["key.keyboard.e"]  # a key without a name here is none
+        lines[3]["mouse"]["dy"] = -1.0
+        lines[4]["mouse"]["buttons"] = [1]
+        lines[5]["keyboard"]["keys"] = ["key.keyboard.space"]
+        lines[6]["mouse"]["dx"] = 1e5  # missing is not nothing
+
+    _, report = converted(tmp_path, change)
+    assert report["notes"]["frames without any action"] == LENGTH - 4
 
 
 def test_lines_that_are_a_step_late_are_complained_about(tmp_path: Path) -> None:

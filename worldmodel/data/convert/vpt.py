@@ -31,6 +31,7 @@ KEYS = {
     **{str(slot): f"hotbar.{slot}" for slot in range(1, 10)},
 }
 BUTTONS = {0: "attack", 1: "use"}
+MAX_PIXELS = 1e6  # far beyond any screen and any turn: a number that is none of the recorder's
 # The last line may lack its frame, or the last frame its line; more than that, and nobody knows where one is missing.
 MAX_DIFFERENCE = 1
 
@@ -170,14 +171,15 @@ def _problem(line: Any) -> str:
         return "mouse and keyboard must be objects"
     for name in ("x", "y", "dx", "dy"):
         value = mouse.get(name)
-        if not isinstance(value, int | float) or not np.isfinite(value):
-            return f"mouse.{name} must be a number, got {str(value)[:40]}"
+        if not isinstance(value, int | float) or not abs(value) <= MAX_PIXELS:
+            return f"mouse.{name} must be a number of pixels, got {str(value)[:40]}"
     keys = keyboard.get("keys")
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         return f"keyboard.keys must be a list of names, got {str(keys)[:40]}"
     for name in ("buttons", "newButtons"):
-        if not isinstance(mouse.get(name, []), list):
-            return f"mouse.{name} must be a list, got {str(mouse[name])[:40]}"
+        buttons = mouse.get(name, [])
+        if not isinstance(buttons, list) or not all(isinstance(button, int) for button in buttons):
+            return f"mouse.{name} must be a list of numbers, got {str(buttons)[:40]}"
     if "buttons" not in mouse:
         return "mouse.buttons is missing"
     return "" if isinstance(line.get("isGuiOpen"), bool) else "isGuiOpen must be true or false"
