@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from conditions.pose import HIGHEST, LOWEST
 from worldmodel.data.convert.common import Box, segments
+from worldmodel.data.convert.pictures import Film, Moment, thumbnail
 from worldmodel.data.faces import Detect, joints_of
 
 MARGIN = 2.0  # the side of a crop in faces, chin to hairline: hair and the beginning of the shoulders are in it
@@ -34,8 +36,10 @@ class Face:
     joints: np.ndarray
 
     def in_box(self, box: Box) -> np.ndarray:
-        """Returns the joints [K, 2] float32 in widths of a part of the picture."""
-        return ((self.joints - (box.left, box.top)) / box.width).astype(np.float32)
+        """Returns the joints [K, 2] float32 in widths of a part of the picture; NaN also where they are far outside."""
+        joints = ((self.joints - (box.left, box.top)) / box.width).astype(np.float32)
+        joints[~((joints >= LOWEST) & (joints <= HIGHEST)).all(axis=1)] = np.nan
+        return joints
 
 
 def find_face(detect: Detect, picture: np.ndarray) -> Face | None:
@@ -46,6 +50,38 @@ def find_face(detect: Detect, picture: np.ndarray) -> Face | None:
     width = picture.shape[1]
     box = np.concatenate([landmarks.min(axis=0), landmarks.max(axis=0)]) * width
     return Face(box, joints_of(landmarks) * width)
+
+
+class Viewer:
+    """Looks at a film's frames, one after another, and keeps none.
+
+    Attributes:
+        shape: height and width of its pictures, upright; known once one was looked at.
+    """
+
+    def __init__(self, film: Film, detect: Detect | None) -> None:
+        """Begins before the first.
+
+        Args:
+            film: of the frames.
+            detect: finds faces; None if nobody is to look for any.
+        """
+        self.shape = (0, 0)
+        self._film, self._detect = film, detect
+        self._small: np.ndarray | None = None
+        self._face: Face | None = None
+
+    def look(self, moment: Moment) -> tuple[float, Face | None]:
+        """Returns how much the next frame differs from the one before it, in brightness levels, and the face in it."""
+        if moment.again and self._small is not None:
+            return 0.0, self._face
+        before, self._face = self._small, None
+        self._small = thumbnail(moment.picture)
+        if self._detect is not None or self.shape == (0, 0):
+            picture = self._film.upright(moment.picture)
+            self.shape = (picture.shape[0], picture.shape[1])
+            self._face = None if self._detect is None else find_face(self._detect, picture)
+        return 0.0 if before is None else float(np.abs(self._small - before).mean()), self._face
 
 
 def find_cuts(steps: np.ndarray, faces: Sequence[Face | None]) -> np.ndarray:

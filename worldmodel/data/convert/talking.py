@@ -27,13 +27,13 @@ from worldmodel.data.convert.files import Recording, Stored, find_recordings
 from worldmodel.data.convert.framing import (
     LOST_S,
     Face,
+    Viewer,
     around_faces,
     centred,
     find_cuts,
-    find_face,
     find_shots,
 )
-from worldmodel.data.convert.pictures import Film, SteadyFrames, opened, thumbnail
+from worldmodel.data.convert.pictures import Film, SteadyFrames, opened
 from worldmodel.data.convert.sound import Sound
 from worldmodel.data.faces import Detect, FaceDetector
 
@@ -178,23 +178,15 @@ class TalkingHeads(Format):
     def _look(self, film: Film) -> _Look:
         """Goes through the frames once, and keeps none."""
         look = _Look([], np.zeros(0), [], (0, 0), 0)
+        viewer = Viewer(film, self._detect)
         steps: list[float] = []
-        face: Face | None = None
-        small: np.ndarray | None = None
         for moment in film.moments():
-            if moment.again and look.numbers:
-                steps.append(0.0)
-                look.again += 1
-            else:
-                now = thumbnail(moment.picture)
-                steps.append(0.0 if small is None else float(np.abs(now - small).mean()))
-                small = now
-                if self._detect is not None or not look.numbers:
-                    picture = film.upright(moment.picture)
-                    look.shape = picture.shape[:2]
-                    face = None if self._detect is None else find_face(self._detect, picture)
+            look.again += moment.again and bool(look.numbers)
+            step, face = viewer.look(moment)
+            steps.append(step)
             look.numbers.append(moment.number)
             look.faces.append(face)
+        look.shape = viewer.shape
         look.steps = np.array(steps)
         return look
 
@@ -270,14 +262,10 @@ def _boxes(look: _Look, spans: list[tuple[int, int]], options: TalkingOptions) -
 
 def _poses(look: _Look, spans: list[tuple[int, int]], boxes: dict[int, Box]) -> list[np.ndarray | None]:
     """Returns the joints of every frame but the first, in widths of its clip's box."""
-    pose = codec("pose")
     poses: list[np.ndarray | None] = [None] * (len(look.faces) - 1)
     for start, stop in spans:
         for index in range(start + 1, stop):
             face = look.faces[index]
             if face is not None:
-                joints = face.in_box(boxes[start])
-                outside = ~((joints >= pose.space.low) & (joints <= pose.space.high)).all(axis=1)  # type: ignore[attr-defined]
-                joints[outside] = np.nan
-                poses[index - 1] = joints
+                poses[index - 1] = face.in_box(boxes[start])
     return poses
