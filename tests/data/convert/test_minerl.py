@@ -154,6 +154,37 @@ def test_what_is_exported_reads_back(tmp_path: Path) -> None:
             np.testing.assert_array_equal(action["camera"], np.float32(wanted["camera"]))
 
 
+def test_missing_actions_are_counted_and_each_shard_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moves = steps(20)
+    held: list[Any] = [{"forward": int(forward)} for _, forward in moves]
+    camera: list[Any] = [[0.0, 3.0 * float(turn)] for turn, _ in moves]
+    told = {"keyboard": held, "camera": camera}
+    gaps = {"keyboard": [None, *held[1:]], "camera": [None, None, *camera[2:]]}
+    shards = [[told, gaps], [{"keyboard": held}], [told]]
+    for number, clips in enumerate(shards):
+        with ClipWriter(tmp_path / f"clips/shard-{number:06d}.tar") as writer:
+            for index, conditions in enumerate(clips):
+                writer.write(Clip(f"clip{index}", film(moves), conditions, {"fps": 20.0}))
+    read: list[str] = []
+    whole = ClipSet._read_entry
+
+    def counted(self: ClipSet, key: str, shard: int, members: Any) -> Any:
+        read.append(key)
+        return whole(self, key, shard, members)
+
+    monkeypatch.setattr(ClipSet, "_read_entry", counted)
+    assert main(["minerl-export", str(tmp_path / "clips"), str(tmp_path / "root"), "--workers", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "4 recordings" in printed
+    assert f"steps whose keys or turn are missing, written as doing nothing: {2 + 20}" in printed
+    assert len(read) == 2 * 4  # the set as a whole, then each shard by itself
+    gappy = np.load(tmp_path / "root" / ENVIRONMENT / "v3_shard-000000-clip1" / "rendered.npz")
+    assert not gappy["action$forward"][0] and not gappy["action$camera"][:2].any()
+    assert gappy["action$camera"].shape == (21, 2)
+
+
 def test_what_cannot_be_exported(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     moves = steps(20)
     held = [{"forward": int(forward)} for _, forward in moves]

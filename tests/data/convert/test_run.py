@@ -155,6 +155,20 @@ def test_the_command_line_reports(tmp_path: Path, capsys: pytest.CaptureFixture)
     assert "error: the source must be a folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("format", ["teco", "minerl-export"])
+def test_a_folder_that_cannot_be_written_is_said(
+    tmp_path: Path, format: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recordings = source(tmp_path / "in", 1)
+    convert("teco", recordings, tmp_path / "clips", Options(), progress=False)
+    (tmp_path / "file").write_text("in the way")
+    place = tmp_path / "file" / "out"
+    assert main([format, str(recordings if format == "teco" else tmp_path / "clips"), str(place)]) == 1
+    said = capsys.readouterr().err
+    assert f"OUT {place} a folder that can be written: " in said and "ot a directory" in said
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -85,13 +85,19 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     try:
         if arguments.format == "minerl-export":
-            count = export(arguments.source, arguments.out, arguments.environment, arguments.size, arguments.workers)
-            print(f"{arguments.out / arguments.environment}: {count} recordings")
+            done = export(arguments.source, arguments.out, arguments.environment, arguments.size, arguments.workers)
+            print(f"{arguments.out / arguments.environment}: {done.recordings} recordings")
+            if done.missing:
+                print(f"  steps whose keys or turn are missing, written as doing nothing: {done.missing}")
             return 0
         options, shards = options_of(arguments), arguments.recordings_per_shard
         report = convert(arguments.format, arguments.source, arguments.out, options, shards, arguments.workers)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        what = f"SRC {arguments.source} must be there to read, OUT {arguments.out} a folder that can be written"
+        print(f"error: {what}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted: run the same command again to continue", file=sys.stderr)

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -29,7 +29,21 @@ VERSION = 3
 MINERL_FPS = 20.0
 
 
-def export(source: Path, out: Path, environment: str, size: tuple[int, int] | None = None, workers: int = 1) -> int:
+class Exported(NamedTuple):
+    """What an export wrote or found.
+
+    Attributes:
+        recordings: how many are there now.
+        missing: steps of them whose keys or turn the clips lack, written as if nothing were asked for.
+    """
+
+    recordings: int
+    missing: int
+
+
+def export(
+    source: Path, out: Path, environment: str, size: tuple[int, int] | None = None, workers: int = 1
+) -> Exported:
     """Writes each clip as `OUT/ENVIRONMENT/v3_KEY/`, those that are not there yet.
 
     Args:
@@ -40,10 +54,11 @@ def export(source: Path, out: Path, environment: str, size: tuple[int, int] | No
         workers: how many processes.
 
     Returns:
-        How many recordings are there now.
+        How many recordings are there now, and how many of their steps the clips do not tell in full.
 
     Raises:
         ValueError: if the source holds no clips, one of them has a rate other than 20 Hz, or OUT is of another version.
+        OSError: if OUT cannot be written.
     """
     clips = ClipSet(source)
     version = out / "VERSION"
@@ -53,27 +68,34 @@ def export(source: Path, out: Path, environment: str, size: tuple[int, int] | No
     folder.mkdir(parents=True, exist_ok=True)
     version.write_text(str(VERSION))
     shards = sorted({clips.shard_of(index) for index in range(len(clips))})
-    tasks = [(source, shard.name, folder, size) for shard in shards]
+    missing = sum(_missing(clips, index) for index in range(len(clips)))
     with tqdm(total=len(clips), unit="clip", desc=str(folder), disable=None) as bar:
-        for done in in_processes(export_shard, tasks, workers):
+        for done in in_processes(export_shard, [(shard, folder, size) for shard in shards], workers):
             bar.update(done)
+    return Exported(len(clips), missing)
+
+
+def export_shard(shard: Path, folder: Path, size: tuple[int, int] | None) -> int:
+    """Writes the clips of one shard and returns how many it holds."""
+    clips = ClipSet([shard], max_damaged=1.0)  # of the whole set, `export` has judged the share
+    for index, key in enumerate(clips.keys):
+        target = folder / f"v{VERSION}_{shard.stem}-{key}"  # keys may repeat from shard to shard
+        if not target.exists():
+            write_recording(clips[index], target, folder.parent / f".{target.name}.tmp", size)
     return len(clips)
 
 
-def export_shard(source: Path, shard: str, folder: Path, size: tuple[int, int] | None) -> int:
-    """Writes the clips of one shard and returns how many it holds."""
-    clips = ClipSet(source)
-    mine = [index for index in range(len(clips)) if clips.shard_of(index).name == shard]
-    for index in mine:
-        # Keys may repeat from shard to shard.
-        target = folder / f"v{VERSION}_{Path(shard).stem}-{clips.keys[index]}"
-        if not target.exists():
-            write_recording(clips[index], target, folder.parent / f".{target.name}.tmp", size)
-    return len(mine)
+def _missing(clips: ClipSet, index: int) -> int:
+    """Steps of a clip in which its keyboard or its camera has no value, or is not there at all."""
+    there = np.ones(clips.num_frames(index) - 1, bool)
+    for name in ("keyboard", "camera"):
+        column = clips.columns(index).get(name)
+        there &= False if column is None else column.present
+    return int((~there).sum())
 
 
 def write_recording(clip: Clip, target: Path, temporary: Path, size: tuple[int, int] | None = None) -> None:
-    """Writes one recording; the folder appears under its name when all is in it.
+    """Writes one recording; the folder appears under its name when all is in it. A value that is missing is a no-op.
 
     Args:
         clip: T frames, at 20 Hz.

@@ -78,6 +78,7 @@ def convert(
     Raises:
         ValueError: if the source holds nothing of that format, the folder holds something else, another run writes
             to it, or something that the options ask for is not there.
+        OSError: if the source cannot be read, or the folder not written.
     """
     out = Path(out)
     reader = FORMATS[format]()
