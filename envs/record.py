@@ -88,25 +88,36 @@ def record(recording: Recording, out: str | Path, workers: int = 1, progress: bo
     out = Path(out)
     with claimed(out, "recording", "recording", asdict(recording), recording.continues):
         missing = [shard for shard in range(recording.num_shards) if not shard_path(out, shard).exists()]
-        count = sum(len(recording.shard_clips(shard)) for shard in missing)
-        done = recording.clips - count
+        done = recording.clips - sum(len(recording.shard_clips(shard)) for shard in missing)
+        count = 0
         with tqdm(total=recording.clips, initial=done, unit="clip", desc=str(out), disable=not progress) as bar:
-            for clips in in_processes(record_shard, [(recording, out, shard) for shard in missing], workers):
+            for clips, new in in_processes(record_shard, [(recording, out, shard) for shard in missing], workers):
                 bar.update(clips)
+                count += new
     return count
 
 
-def record_shard(recording: Recording, out: Path, shard: int) -> int:
-    """Records one shard, which appears when it is whole, and returns how many clips it holds."""
+def record_shard(recording: Recording, out: Path, shard: int) -> tuple[int, int]:
+    """Records one shard, which appears when it is whole; clips of a run that was stopped in its middle are kept.
+
+    Returns:
+        How many clips it holds, and how many of them were recorded now.
+    """
     env = make_world(recording.world, recording.world_kwargs)
     try:
         conditions = env_conditions(env)
-        with ClipWriter(shard_path(out, shard), conditions) as writer:
-            for clip in recording.shard_clips(shard):
+        with ClipWriter(shard_path(out, shard), conditions, resume=True) as writer:
+            missing = [clip for clip in recording.shard_clips(shard) if clip_key(clip) not in writer.keys]
+            for clip in missing:
                 writer.write(record_clip(env, recording, clip, conditions))
     finally:
         env.close()
-    return len(recording.shard_clips(shard))
+    return len(recording.shard_clips(shard)), len(missing)
+
+
+def clip_key(number: int) -> str:
+    """Returns the key of a clip by its number."""
+    return f"{number:06d}"
 
 
 def record_clip(env: gymnasium.Env, recording: Recording, number: int, conditions: list[Condition]) -> Clip:
@@ -141,7 +152,7 @@ def record_clip(env: gymnasium.Env, recording: Recording, number: int, condition
         "info": _small_numbers(infos),
     }
     columns = {condition.name: [action[condition.name] for action in actions] for condition in conditions}
-    return Clip(f"{number:06d}", np.stack(frames), columns, meta)
+    return Clip(clip_key(number), np.stack(frames), columns, meta)
 
 
 def env_conditions(env: gymnasium.Env) -> list[Condition]:

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -95,6 +96,40 @@ def test_a_killed_run_is_continued_to_the_same_bytes(tmp_path: Path) -> None:
     assert not list((tmp_path / "killed").glob("*.tmp"))
 
 
+def test_a_shard_goes_on_after_its_last_whole_clip(tmp_path: Path) -> None:
+    one = recording(clips=4, clips_per_shard=4)
+    record(one, tmp_path / "whole", progress=False)
+    (bytes_of_all,) = contents(tmp_path / "whole").values()
+    for size in (0, 100, len(bytes_of_all) // 3, len(bytes_of_all) // 2, len(bytes_of_all) - 11_000):
+        out = tmp_path / str(size)
+        out.mkdir()
+        shutil.copy(tmp_path / "whole" / "recording.json", out)
+        (out / "shard-000000.tar.tmp").write_bytes(bytes_of_all[:size])  # what a killed run leaves
+        recorded = record(one, out, progress=False)
+        assert contents(out) == contents(tmp_path / "whole")
+        assert recorded == 4 - len({name for name in whole_names(bytes_of_all[:size]) if name.endswith(".json")})
+
+
+def test_another_run_begins_its_shards_anew(tmp_path: Path) -> None:
+    record(recording(clips=2), tmp_path / "whole", progress=False)
+    (data,) = contents(tmp_path / "whole").values()
+    (tmp_path / "other").mkdir()
+    shutil.copy(tmp_path / "whole" / "recording.json", tmp_path / "other")
+    (tmp_path / "other" / "shard-000000.tar.tmp").write_bytes(data)
+    assert record(recording(clips=2, seed=50), tmp_path / "other", progress=False) == 2
+    assert [clip.meta["seed"] for clip in ClipSet(tmp_path / "other")] == [50, 51]
+
+
+def whole_names(data: bytes) -> list[str]:
+    """Names of the tar members that lie whole in some bytes, found block by block."""
+    names, at = [], 0
+    while at + 512 <= len(data) and data[at]:
+        name, size = data[at : at + 100].rstrip(b"\0").decode(), int(data[at + 124 : at + 135], 8)
+        at += 512 + -(-size // 512) * 512
+        names += [name] if at <= len(data) else []
+    return names
+
+
 def _group_lives(group: int) -> bool:
     try:
         os.killpg(group, 0)
@@ -117,9 +152,10 @@ def test_interrupted_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     arguments = ["--world", FAKE, "--clips", "5", "--frames", "12", "--clips-per-shard", "2", "--workers", "1"]
     assert main([*arguments, "--out", str(tmp_path)]) == 130
     assert "run the same command again" in capsys.readouterr().err
-    assert list(contents(tmp_path)) == ["shard-000000.tar"] and not list(tmp_path.glob("*.tmp"))
+    assert list(contents(tmp_path)) == ["shard-000000.tar"]
     assert main([*arguments, "--out", str(tmp_path)]) == 0
-    assert len(ClipSet(tmp_path)) == 5 and "3 of them recorded now" in capsys.readouterr().out
+    assert len(ClipSet(tmp_path)) == 5 and "2 of them recorded now" in capsys.readouterr().out
+    assert not list(tmp_path.glob("*.tmp"))
     assert main([*arguments, "--out", str(tmp_path)]) == 0
     assert "0 of them recorded now" in capsys.readouterr().out
 

@@ -36,6 +36,7 @@ from worldmodel.data.shards import Member, ShardReader, scan_shard
 from worldmodel.data.video import count_frames, decode_video, encode_video
 
 MAX_DAMAGED = 0.01  # of all clips
+LAST = "json"  # extension of the member that is written last, when its clip is whole
 
 
 @dataclass
@@ -97,17 +98,29 @@ class ClipWriter:
     Args:
         path: the tar file to write.
         conditions: the conditions to store values with; by default each by its name, with its default config.
+        resume: whether whole clips of a shard that was not finished are kept for the next writer, and taken over.
+
+    Attributes:
+        keys: of the clips written, taken over ones included.
     """
 
-    def __init__(self, path: str | Path, conditions: Iterable[Condition] | None = None) -> None:
+    def __init__(self, path: str | Path, conditions: Iterable[Condition] | None = None, resume: bool = False) -> None:
         self.path = Path(path)
+        self._resume = resume
         self._temporary = self.path.with_name(self.path.name + ".tmp")
         self._conditions = {condition.name: condition for condition in conditions or ()}
-        self._keys: set[str] = set()
+        self.keys: set[str] = set()
 
     def __enter__(self) -> ClipWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self._temporary, "wb")
+        if self._resume and self._temporary.exists():
+            keys, end = _whole_clips(self._temporary)
+            self.keys = set(keys)
+            self._file = open(self._temporary, "r+b")
+            self._file.truncate(end)
+            self._file.seek(end)
+        else:
+            self._file = open(self._temporary, "wb")
         self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)
         return self
 
@@ -121,7 +134,7 @@ class ClipWriter:
         self._file.close()
         if kind is None:
             os.replace(self._temporary, self.path)
-        else:
+        elif not self._resume:
             self._temporary.unlink(missing_ok=True)
 
     def write(self, clip: Clip) -> None:
@@ -134,7 +147,7 @@ class ClipWriter:
         frames = np.asarray(clip.frames)
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
             raise ValueError(f"clip {clip.key}: frames must be [T, H, W, 3] uint8, got {frames.shape} {frames.dtype}")
-        if not clip.key or "." in clip.key or "/" in clip.key or clip.key in self._keys:
+        if not clip.key or "." in clip.key or "/" in clip.key or clip.key in self.keys:
             raise ValueError(f"a clip's key must be new in its shard, without dots and slashes, got {clip.key!r}")
         if "fps" not in clip.meta:
             raise ValueError(f"clip {clip.key}: meta must have fps, got {sorted(clip.meta)}")
@@ -151,16 +164,32 @@ class ClipWriter:
             spaces[name], configs[name] = str(condition.space), dataclasses.asdict(condition.config)
         meta = {**clip.meta, "size": list(frames.shape[1:3]), "frames": len(frames)}
         meta |= {"spaces": spaces, "conditions": configs}
-        self._add(f"{clip.key}.json", json.dumps(meta, indent=1).encode())
         self._add(f"{clip.key}.mp4", encode_video(frames, float(clip.meta["fps"])))
         for extension, data in members.items():
             self._add(f"{clip.key}.{extension}", data)
-        self._keys.add(clip.key)
+        self._add(f"{clip.key}.{LAST}", json.dumps(meta, indent=1).encode())
+        self._file.flush()
+        self.keys.add(clip.key)
 
     def _add(self, name: str, data: bytes) -> None:
         info = tarfile.TarInfo(name)  # its time and owner stay zero: the same clips give the same file
         info.size = len(data)
         self._tar.addfile(info, io.BytesIO(data))
+
+
+def _whole_clips(path: Path) -> tuple[list[str], int]:
+    """Returns the keys of the clips that lie whole in a shard that was not finished, and where the last one ends."""
+    keys, end, size = [], 0, path.stat().st_size
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for info in tar:
+                behind = info.offset_data + -(-info.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+                if behind <= size and info.name.endswith(f".{LAST}"):
+                    keys.append(info.name.removesuffix(f".{LAST}"))
+                    end = behind
+    except tarfile.TarError:  # it breaks off in a header, or is empty
+        pass
+    return keys, end
 
 
 def _encode(condition: Condition, values: Sequence[Any] | np.ndarray) -> dict[str, bytes]:

@@ -62,8 +62,10 @@ def claimed(
 def _claim(out: Path, job: str, wanted: dict[str, Any], continues: Callable[[Mapping[str, Any]], bool]) -> None:
     path = out / f"{job}.json"
     started = any(out.glob("*.tar")) or any(out.glob("shard-*.json"))
-    if started and path.exists():
-        present = json.loads(path.read_text())
+    present = json.loads(path.read_text()) if path.exists() else None
+    if not started and present == wanted:
+        return
+    if started and present is not None:
         differing = [key for key in wanted if present.get(key) != wanted[key]]
         if differing and continues(present):
             write_json(path, wanted)
@@ -73,6 +75,8 @@ def _claim(out: Path, job: str, wanted: dict[str, Any], continues: Callable[[Map
     elif started:
         raise ValueError(f"{out} holds shards but no {job}.json: choose another --out")
     else:
+        for begun in out.glob("*.tar.tmp"):  # of no one knows which job
+            begun.unlink()
         write_json(path, wanted)
 
 
