@@ -33,7 +33,8 @@ def read_portrait(
         [H, W, 3] uint8.
 
     Raises:
-        SourceError: if there is no such file, or it cannot be read as a picture, or is too small or large to be one.
+        SourceError: if there is no such file, or it cannot be read as a picture, is too small or large to be one, or
+            does not say how bright white is.
     """
     path = existing(path, "portrait", "--portrait")
     try:
