@@ -106,7 +106,7 @@ class ConditionSet(nn.Module):
             ValueError: as `validate`.
         """
         valid = self.validate(values)
-        return any(not data_equivalence(value, self[name].noop(), exact=True) for name, value in valid.items())
+        return any(not _same(value, self[name].noop()) for name, value in valid.items())
 
     def prepare(
         self,
@@ -238,3 +238,10 @@ def collate(items: Sequence[Mapping[str, Prepared]]) -> dict[str, Prepared]:
         name: Prepared(torch.cat([item[name].x for item in items]), torch.cat([item[name].present for item in items]))
         for name in items[0]
     }
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two raw values of one space are equal; of numbers, NaN is what is not known, and equals itself."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return np.array_equal(value, other, equal_nan=True)
+    return bool(data_equivalence(value, other, exact=True))

@@ -75,7 +75,9 @@ def open_sources(args: argparse.Namespace, world: World, tell: Tell) -> tuple[Dr
         if args.drive is not None:
             if not fits(space["pose"]):
                 raise SourceError("--drive finds the joints of a face, and this world's pose has others: give --pose")
-            sources["pose"] = DrivingVideo(args.drive, fps, face_detector(args.face_model), tell)
+            height, width = height_and_width(world)
+            detect = face_detector(args.face_model)
+            sources["pose"] = DrivingVideo(args.drive, fps, detect, tell, aspect=width / height)
         if args.text is not None or args.captions is not None:
             lines = [(0.0, args.text)] if args.captions is None else read_captions(args.captions)
             longest = space["text"].max_length if isinstance(space["text"], spaces.Text) else len(max(lines)[1])

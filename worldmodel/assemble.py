@@ -20,10 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from conditions import ConditionSet
+from conditions.values import nearest
 from worldmodel.autoencoder import Autoencoder, AutoencoderConfig, dcgen
 from worldmodel.backbone import Backbone, BackboneConfig
 from worldmodel.checkpoint import compare, read_json, read_weights, save
-from worldmodel.config import load_config, nearest
+from worldmodel.config import load_config
 from worldmodel.head import Head
 from worldmodel.pixart import from_pixart
 from worldmodel.world import WorldConfig, WorldModel, new_embedding

@@ -23,8 +23,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from conditions.values import nearest
 from worldmodel.autoencoder import Autoencoder
-from worldmodel.config import from_dict, nearest
+from worldmodel.config import from_dict
 from worldmodel.storage import pack, unpack
 from worldmodel.world import WorldConfig, WorldModel
 

@@ -6,11 +6,13 @@ P values per token (latent channels x patch).
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from worldmodel.flow import timestep_features
 
@@ -43,6 +45,14 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return x * (1 + scale) + shift
 
 
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention of few tokens to few tokens, [B, heads, N, E / heads] each."""
+    # There torch's fused backward takes several times as long as that of its plain matrix products.
+    slow = query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.requires_grad
+    with sdpa_kernel(SDPBackend.MATH) if slow else nullcontext():
+        return functional.scaled_dot_product_attention(query, key, value)
+
+
 class SelfAttention(nn.Module):
     """Attention among the tokens of one frame: [B, N, E] to [B, N, E]."""
 
@@ -56,7 +66,7 @@ class SelfAttention(nn.Module):
         batch, tokens, width = x.shape
         qkv = self.qkv(x).view(batch, tokens, 3, self.num_heads, width // self.num_heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        out = functional.scaled_dot_product_attention(query, key, value)
+        out = attend(query, key, value)
         return self.proj(out.transpose(1, 2).reshape(batch, tokens, width))
 
 
@@ -73,7 +83,7 @@ class CrossAttention(nn.Module):
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
         query = self.q(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         key, value = self.kv(guide).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        out = functional.scaled_dot_product_attention(query, key, value)
+        out = attend(query, key, value)
         return self.proj(out.transpose(1, 2).flatten(2))
 
 

@@ -189,7 +189,7 @@ class Streams:
             stop = start + layout.chunk_frames
             for _ in self.chunk(self.prepare([conditions[start:stop]]), known=latents[:, start + 1 : stop + 1]):
                 pass
-        for index in range(max(0, last - 2 * self.world.config.autoencoder.temporal_history), last + 1):
+        for index in range(max(0, last - self.world.autoencoder.decoder_history), last + 1):
             self.world.autoencoder.decode_step(latents[:, index], self.decoder)
 
     def take(self, row: int, other: Streams, source: int) -> None:

@@ -46,6 +46,51 @@ class Memory:
         return torch.stack(found)
 
 
+class Encoded:
+    """Remembers what a network made of its last input for as long as its weights are the same: as they were, in place.
+
+    It is for streams, where one text is encoded for chunk after chunk: only without gradients, and on a CPU, where
+    comparing inputs waits for nothing. What changes weights behind autograd's back, by `.data`, has to forget it.
+
+    Args:
+        network: whose parameters are watched.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = [network]  # in a list, so that it is nobody's child
+        self.forget()
+
+    def forget(self) -> None:
+        """Lets go of what it remembers."""
+        self._weights: list[tuple[Tensor, int]] = []
+        self._input: Tensor | None = None
+        self._output = torch.empty(0)
+
+    def __call__(self, encode: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Returns encode(x), from memory if x and the weights are those of the last time."""
+        weights = [weight.detach() for weight in self._network[0].parameters()]
+        if not self._may_remember(x, weights):
+            self.forget()
+            return encode(x)
+        if self._input is None or not torch.equal(self._input, x) or not self._same(weights):
+            self._input, self._output = x.clone(), encode(x)
+            self._weights = [(weight, weight._version) for weight in weights]  # held, so that no other takes its place
+        return self._output
+
+    def _may_remember(self, x: Tensor, weights: Sequence[Tensor]) -> bool:
+        if self._network[0].training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return False
+        if x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+            return False
+        return not any(weight.is_inference() for weight in weights)  # these do not count their changes
+
+    def _same(self, weights: Sequence[Tensor]) -> bool:
+        return len(weights) == len(self._weights) and all(
+            weight.data_ptr() == last.data_ptr() and weight.dtype == last.dtype and last._version == version
+            for weight, (last, version) in zip(weights, self._weights, strict=True)
+        )
+
+
 def _say_cut(text: str, length: int, limit: int, option: str) -> None:
     warnings.warn(
         f"text is {length} tokens long and is cut to {limit} ({option}), its end is not read: {text[:60]!r}...",
@@ -77,6 +122,12 @@ class ByteReader(nn.Module):
         )
         self.norm = nn.LayerNorm(features)
         self.gather = nn.MultiheadAttention(features, heads, batch_first=True)
+        self.encoded = Encoded(self)
+
+    def train(self, mode: bool = True) -> ByteReader:
+        """As for every module; what is remembered of a stream ends here."""
+        self.encoded.forget()
+        return super().train(mode)
 
     def prepare(self, texts: Sequence[str]) -> Tensor:
         """Turns T texts into [T, L] int64 numbers of bytes; 0 is padding."""
@@ -94,7 +145,10 @@ class ByteReader(nn.Module):
         return nn.functional.pad(torch.tensor(ids), (0, self.max_bytes - len(ids)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Turns [B, T, L] numbers of bytes into [B, T, N, features]."""
+        """Turns [B, T, L] numbers of bytes into [B, T, N, features]; in a stream on a CPU, once while they stay."""
+        return self.encoded(self._encode, x)
+
+    def _encode(self, x: Tensor) -> Tensor:
         ids = x.flatten(0, 1)  # [B T, L]
         padding = torch.zeros_like(ids, dtype=self.position.dtype).masked_fill(ids == 0, float("-inf"))
         hidden = self.embedding(ids) + self.position

@@ -79,6 +79,23 @@ def test_causal_within_the_history_by_gradient() -> None:
         assert touched.tolist() == [4 <= t <= 14 for t in range(FRAMES)]
 
 
+@pytest.mark.parametrize("stages", [[-1], [-2, -1]])
+@torch.no_grad()
+def test_a_decoder_is_warm_after_its_whole_history(stages: list[int]) -> None:
+    model, latents = tiny(stages=stages), torch.randn(1, 30, 4, 2, 3)
+    whole = model.decode(latents)[:, -1]
+
+    def warm(history: int) -> torch.Tensor:
+        cache = model.init_cache(1, 8, 12)
+        for step in range(29 - history, 30):
+            last = model.decode_step(latents[:, step], cache)
+        return last
+
+    assert model.decoder_history == 10 * len(stages)
+    torch.testing.assert_close(warm(model.decoder_history), whole, rtol=0, atol=1e-5)
+    assert (warm(model.decoder_history // 2) - whole).abs().max() > 1e-4
+
+
 @torch.no_grad()
 def test_reset_and_copied_rows_leave_others_bit_equal() -> None:
     model, frames = tiny(), clip(3)

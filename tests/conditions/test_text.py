@@ -12,7 +12,9 @@ from torch.nn import functional
 from transformers import ByT5Tokenizer, T5Config, T5EncoderModel
 
 from conditions import ConditionSet
-from conditions.encoders.words import load_t5
+from conditions.encoders.words import Encoded, load_t5
+from tests.tiny import tiny_config, tiny_frames
+from worldmodel import WorldModel
 from worldmodel.data.clips import codec
 
 SMALL = {"features": 16, "num_tokens": 3, "max_length": 24, "num_layers": 1}
@@ -100,6 +102,120 @@ def test_a_text_is_read_once_for_as_long_as_it_stays(encoder: str, t5: str, monk
     for text in ("calm", "calm", "sad", "calm", "sad"):
         reader.prepare(caption(text, text))
     assert read == ["calm", "sad"]
+
+
+def count(conditions: ConditionSet) -> list[int]:
+    """Lengths of the batches that the small network reads from here on."""
+    read: list[int] = []
+    conditions["text"].reader.layers[0].register_forward_hook(lambda module, args, out: read.append(len(out)))
+    return read
+
+
+@pytest.mark.parametrize("guidance", [1.0, 1.5])
+def test_a_stream_encodes_a_text_once_for_as_long_as_it_stays(guidance: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny_config(chunk_frames=2)
+    config.conditions = {"text": SMALL}
+    torch.manual_seed(0)
+    world = WorldModel(config)
+    read = count(world.conditions)
+
+    def stream() -> list[np.ndarray]:
+        session = world.session(0, tiny_frames(1), guidance=guidance)
+        frames = []
+        for text in ("calm", "calm", "sad", "sad", None, None, "calm"):
+            frames.append(session.step_chunk([{"text": text}] * 2))
+            counts.append(len(read))
+        return frames
+
+    counts: list[int] = []
+    remembered = stream()
+    assert counts == [1, 1, 2, 2, 3, 3, 4]
+    remembered += stream()
+    assert counts[7:] == [5, 5, 6, 6, 7, 7, 8]  # a new stream begins with nothing
+    monkeypatch.setattr(Encoded, "_may_remember", lambda *args: False)
+    np.testing.assert_array_equal(remembered, stream() + stream())
+    assert len(read) == 8 + 14
+
+
+def change_in_place(reader: torch.nn.Module) -> None:
+    with torch.no_grad():
+        reader.layers[0].linear1.weight.mul_(3)
+
+
+def change_in_inference(reader: torch.nn.Module) -> None:
+    with torch.inference_mode():
+        reader.queries.add_(1)
+
+
+def load_others(reader: torch.nn.Module) -> None:
+    reader.load_state_dict({key: value + 0.5 for key, value in reader.state_dict().items()})
+
+
+def load_in_their_place(reader: torch.nn.Module) -> None:
+    reader.load_state_dict({key: value + 0.5 for key, value in reader.state_dict().items()}, assign=True)
+
+
+def take_a_step(reader: torch.nn.Module) -> None:
+    optimizer = torch.optim.AdamW(reader.parameters(), 0.1)
+    with torch.enable_grad():
+        reader(reader.prepare(["calm"])[None]).square().sum().backward()
+    optimizer.step()
+
+
+def change_behind_its_back(reader: torch.nn.Module) -> None:
+    reader.train()  # as training does before it
+    reader.queries.data.add_(1)
+    reader.eval()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        change_in_place,
+        change_in_inference,
+        load_others,
+        load_in_their_place,
+        take_a_step,
+        change_behind_its_back,
+        lambda reader: reader.double(),
+        lambda reader: reader.bfloat16(),
+    ],
+)
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_remembered_text_is_read_anew_when_the_weights_change(
+    conditions: ConditionSet, mode: Any, change: Any
+) -> None:
+    reader = conditions["text"].reader
+    x = reader.prepare(["calm"])[None]
+    with mode():
+        before = reader(x)
+        assert reader(x) is before and torch.equal(before, reader._encode(x))
+    change(reader)
+    with mode():
+        after = reader(x)
+        assert torch.equal(after, reader._encode(x))
+    assert after.dtype != before.dtype or not torch.allclose(after, before, atol=1e-4)
+
+
+def test_a_text_is_remembered_without_gradients_only(conditions: ConditionSet) -> None:
+    reader, read = conditions["text"].reader, count(conditions)
+    x = reader.prepare(["calm"])[None]
+    with torch.no_grad():
+        reader(x), reader(x)
+        assert len(read) == 1
+        with torch.autocast("cpu", torch.bfloat16):
+            reader(x)
+        assert len(read) == 2
+        reader(x), reader(x.clone())
+        assert len(read) == 3
+        x[0, 0, 0] += 1  # a buffer that is filled anew
+        reader(x)
+        assert len(read) == 4
+    assert reader(x).requires_grad and len(read) == 5
+    reader.train()
+    with torch.no_grad():
+        reader(x), reader(x)
+    assert len(read) == 7
 
 
 @torch.no_grad()

@@ -82,3 +82,10 @@ def test_what_asks_for_something() -> None:
 def test_a_rest_that_cannot_be_is_refused(field: str, value: int) -> None:
     with pytest.raises(ValueError, match=field):
         NoiseConfig(**{field: value})
+
+
+def test_key_points_that_are_not_known_ask_for_nothing() -> None:
+    conditions = ConditionSet({"pose": {}}, 8)
+    unknown = conditions["pose"].noop()
+    assert np.isnan(unknown).all() and not conditions.asks({"pose": unknown})
+    assert conditions.asks({"pose": np.nan_to_num(unknown, nan=0.5)})

@@ -219,6 +219,7 @@ def test_errors_change_nothing() -> None:
         session.reset(0, np.zeros((2, 16, 16, 3), np.float32))
     with pytest.raises(ValueError, match="one value fewer"):
         session.reset(0, tiny_frames(3), tiny_actions(3))
+    assert np.array_equal(session.step({}), twin.step({}))  # nor did what was refused cost the stream any of its noise
     with pytest.raises(ValueError, match="takes no reference"):
         world.session(0, tiny_frames(2), reference=tiny_frames(1)[0])
     two = world.session(0, [tiny_frames(2)] * 2, num_streams=2)

@@ -15,6 +15,7 @@ from worldmodel import WorldModel
 from worldmodel.config import Config, from_dict, load_config, save_config
 from worldmodel.embedding import NoiseConfig, corrupt, draw_buckets, to_latents, to_tokens
 from worldmodel.flow import FlowConfig, interpolate, sample_timesteps, solve, velocity
+from worldmodel.head import attend
 from worldmodel.storage import pack, unpack
 from worldmodel.world import WorldConfig
 
@@ -44,6 +45,18 @@ def test_overfit_one_batch() -> None:
         losses.append(loss.item())
     assert losses[0] > 1.5
     assert sum(losses[-5:]) / 5 < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_heads_attention_is_torchs(dtype: torch.dtype) -> None:
+    """In training, too, where it takes another way on a CPU."""
+    torch.manual_seed(0)
+    tensors = [torch.randn(3, 2, 16, 8).to(dtype).requires_grad_() for _ in range(3)]
+    outputs = [attention(*tensors) for attention in (attend, torch.nn.functional.scaled_dot_product_attention)]
+    torch.testing.assert_close(*outputs, rtol=0, atol=1e-5 if dtype == torch.float32 else 1e-2)
+    (one, other) = (torch.autograd.grad(output.float().square().sum(), tensors) for output in outputs)
+    for gradient, expected in zip(one, other, strict=True):
+        assert (gradient - expected).norm() < 0.02 * expected.norm()
 
 
 def test_a_clips_loss_does_not_depend_on_its_batch() -> None:

@@ -11,6 +11,7 @@ from torch import nn
 from tests.tiny import tiny_world
 from worldmodel.training.config import PhaseConfig
 from worldmodel.training.ema import EMA
+from worldmodel.training.loop import train_mode
 from worldmodel.training.optim import Gradients, build_optimizers, set_learning_rate
 from worldmodel.training.schedule import check_batch, done, learning_rate, shares, wanted
 
@@ -76,6 +77,17 @@ def test_muon_takes_matrices_and_convolutions_only() -> None:
     assert sorted(p.shape for group in muon.param_groups for p in group["params"]) == [(24, 144), (32, 24)]
     # biases, the norm, and the last matrix, whose side of 3 is pixels
     assert sum(p.numel() for group in adamw.param_groups for p in group["params"]) == 24 + 32 + 32 + 32 + 32 * 3 + 3
+
+
+def test_batch_norms_keep_their_statistics() -> None:
+    """So that frames of a batch do not see each other, and frozen public weights stay what they are."""
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Dropout(0.5))
+    before = copy.deepcopy(model.state_dict())
+    train_mode(model)
+    assert model.training and model[2].training
+    x = torch.randn(5, 3, 2, 2)
+    torch.testing.assert_close(model[:2](x)[:1], model[:2](x[:1]))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_frozen_parameters_stay() -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from worldmodel.autoencoder.config import AutoencoderConfig
 from worldmodel.autoencoder.sides import Decoder, Encoder
-from worldmodel.autoencoder.temporal import StreamState
+from worldmodel.autoencoder.temporal import StreamState, TemporalAttention, TemporalConv
 from worldmodel.storage import pack, unpack
 
 CONFIG_NAME = "config.json"
@@ -72,6 +72,12 @@ class Autoencoder(nn.Module):
         # Until statistics are set, the one number that AutoencoderDC's config carries stands for them.
         self.register_buffer("latents_mean", torch.zeros(config.latent_channels))
         self.register_buffer("latents_std", torch.full((config.latent_channels,), 1.0 / config.scaling_factor))
+
+    @property
+    def decoder_history(self) -> int:
+        """Latents before one that its decoded frame depends on: all temporal modules in a row look back so far."""
+        temporal = (TemporalConv, TemporalAttention)
+        return sum(module.history for module in self.decoder.modules() if isinstance(module, temporal))
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Sets what makes latents zero-mean and of unit variance, per channel.

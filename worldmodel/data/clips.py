@@ -116,11 +116,10 @@ class ClipWriter:
         if self._resume and self._temporary.exists():
             keys, end = _whole_clips(self._temporary)
             self.keys = set(keys)
-            self._file = open(self._temporary, "r+b")
-            self._file.truncate(end)
-            self._file.seek(end)
+            os.truncate(self._temporary, end)
         else:
-            self._file = open(self._temporary, "wb")
+            self._temporary.write_bytes(b"")
+        self._file = open(self._temporary, "ab")
         self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)
         return self
 

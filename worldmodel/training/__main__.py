@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from worldmodel.config import load_config, nearest, save_config
+from conditions.values import nearest
+from worldmodel.config import load_config, save_config
 from worldmodel.training import launch
 from worldmodel.training.autoencoder import AutoencoderStage
 from worldmodel.training.config import STAGES

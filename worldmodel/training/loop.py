@@ -20,7 +20,8 @@ import torch
 import torch.distributed
 from accelerate import Accelerator
 from accelerate.utils import recursively_apply, send_to_device
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from worldmodel.training.config import TrainingConfig
 from worldmodel.training.launch import Interrupted, StopSignal, agree, check_compiler, generator_of, seed_of
@@ -180,7 +181,7 @@ class Trainer:
         begun = time.monotonic() - self.progress.seconds
         saved = sampled = time.monotonic()
         window = _Window()
-        self.stage.model.train()
+        train_mode(self.stage.model)
         with ThreadPoolExecutor(1, "batches") as reader:
             pending = self._read(reader, name)
             while True:
@@ -285,9 +286,20 @@ class Trainer:
         self.stage.model.eval()
         with torch.no_grad():
             picture = strategy.sample(partial(self.stage.sample, phase))
-        self.stage.model.train()
+        train_mode(self.stage.model)
         if self.report is not None and picture is not None:
             self.report.picture(self.progress.step, phase, picture)
+
+
+def train_mode(model: nn.Module) -> None:
+    """Puts a model into training mode, but for batch norms: they keep the statistics that they came with.
+
+    Those of a batch would make every frame see the others, and train the running ones of weights that are frozen.
+    """
+    model.train()
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
 
 
 class _Window:

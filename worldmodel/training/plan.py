@@ -15,7 +15,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from worldmodel.config import Config, load_config, nearest
+from conditions.values import nearest
+from worldmodel.config import Config, load_config
 from worldmodel.training.cost import (
     PARTS,
     activation_bytes,
