@@ -179,6 +179,7 @@ def _synthesise(text: str, voice: str, parameters: dict[int, int]) -> tuple[np.n
 
     callback = _CALLBACK(receive)
     try:
+        library.espeak_ng_SetRandSeed(1)  # of its noise; by default the clock
         library.espeak_SetSynthCallback(callback)
         if library.espeak_SetVoiceByName(voice.encode()):
             raise ValueError(f"espeak-ng could not load voice {voice!r}")

@@ -257,6 +257,18 @@ def test_stages_in_the_wrong_order_are_told_the_command(trained: Path, tmp_path:
     refused("1 of 2 shards are missing.*python -m worldmodel.training stage=latents", encoded, "dynamics")
 
 
+def test_latents_of_other_clips_are_refused(encoded: Path, tmp_path: Path) -> None:
+    """Of the same names, and written over: with one frame more in each clip, which a tar file's size need not show."""
+    latents = encoded / "latents"
+    shutil.copy(latents / "shard-000001.safetensors", latents / "shard-000007.safetensors")
+    refused("latents of 1 shards that the clips have not, shard-000007 for one", encoded, "dynamics")
+    (latents / "shard-000007.safetensors").unlink()
+    clips = f"data.clips={write_clips(tmp_path / 'again', num_frames=13)}"
+    refused("the latents of shard-000000 .* are of other clips .* stage=latents", encoded, "dynamics", clips)
+    train(encoded, "latents", clips)
+    train(encoded, "dynamics", clips)
+
+
 def test_bad_settings_are_named(trained: Path, tmp_path: Path) -> None:
     shutil.copy(trained / "small.yaml", tmp_path)
     refused("unknown stage 'dynamcis', did you mean 'dynamics'", tmp_path, "dynamcis")

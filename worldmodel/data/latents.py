@@ -93,7 +93,7 @@ def encode_clips(
         missing = []
         for indices in mine:
             path = folder / f"{clips.shard_of(indices[0]).stem}.safetensors"
-            source = f"{clips.shard_bytes(indices[0])}"
+            source = clips.shard_digest(indices[0])
             if _is_done(path, source):
                 bar.update(sum(clips.num_frames(index) for index in indices))
             else:
@@ -162,11 +162,19 @@ def _claim(folder: Path, identity: str) -> None:
     os.replace(temporary, path)
 
 
-def _is_done(path: Path, source: str) -> bool:
-    if not path.exists():
-        return False
+def source_of(path: Path) -> str:
+    """Returns the digest of the clips that a file of latents was made of (`ClipSet.shard_digest`).
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
     with _open(path) as file:
-        return _describe(file)["source"] == source
+        source: str = _describe(file)["source"]
+    return source
+
+
+def _is_done(path: Path, source: str) -> bool:
+    return path.exists() and source_of(path) == source
 
 
 def _open(path: Path) -> Any:

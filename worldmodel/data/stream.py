@@ -237,8 +237,8 @@ class StreamedClips(ClipSet):
         """Returns the name of the tar file that a clip lies in."""
         return self.shards[self.shard_numbers[index]]
 
-    def shard_bytes(self, index: int) -> int:
-        return self._index.shards[self.shard_numbers[index]].bytes
+    def shard_digest(self, index: int) -> str:
+        return self._index.shards[self.shard_numbers[index]].sha256[:16]
 
     def columns(self, index: int) -> dict[str, Column]:
         held, number = self._find(index)

@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from worldmodel.data.clips import Clip, ClipSet
-from worldmodel.data.latents import LatentBatch, LatentWindows, fingerprint
+from worldmodel.data.latents import LatentBatch, LatentWindows, fingerprint, source_of
 from worldmodel.data.remote import is_remote
 from worldmodel.data.windows import read
 from worldmodel.evenly import evenly
@@ -137,7 +137,22 @@ class DynamicsStage:
             present = run.indexed("latents").autoencoder
         else:
             present = json.loads((Path(place) / "latents.json").read_text())["autoencoder"]
+            self._check_sources(clips, Path(place), there - shards, command)
         if present != fingerprint(self.model.autoencoder):
             raise ValueError(
                 f"the latents in {place} are of another autoencoder than the run's: delete the folder, then {command}"
             )
+
+    def _check_sources(self, clips: ClipSet, place: Path, surplus: set[str], command: str) -> None:
+        """Refuses latents of clips that are no longer there, or are others now."""
+        if surplus:
+            raise ValueError(
+                f"{place} has latents of {len(surplus)} shards that the clips have not, {min(surplus)} for one: delete "
+                "them, or the folder"
+            )
+        firsts: dict[str, int] = {}
+        for index in range(len(clips)):
+            firsts.setdefault(clips.shard_of(index).stem, index)
+        for stem, index in firsts.items():
+            if source_of(place / f"{stem}.safetensors") != clips.shard_digest(index):
+                raise ValueError(f"the latents of {stem} in {place} are of other clips than it has now: {command}")
