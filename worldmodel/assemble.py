@@ -26,7 +26,7 @@ from worldmodel.backbone import Backbone, BackboneConfig
 from worldmodel.checkpoint import compare, read_json, read_weights, save
 from worldmodel.config import load_config
 from worldmodel.head import Head
-from worldmodel.pixart import from_pixart
+from worldmodel.pixart import from_pixart, positions
 from worldmodel.world import WorldConfig, WorldModel, new_embedding
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -93,7 +93,8 @@ def assemble(
     try:
         world.head = Head(config.head, values, width, world.frame_tokens)
         if head is not None:
-            origins["head"] = read_head(head, world.head)
+            height, breadth = (size // config.patch_size for size in world.latent_size)
+            origins["head"] = read_head(head, world.head, (height, breadth))
     except ValueError as error:
         wrong.append(str(error))
     if wrong:
@@ -113,8 +114,13 @@ def assemble(
     return world, [Source(name, module, origins.get(name, "random")) for name, module in parts.items()]
 
 
-def read_head(folder: Path, head: Head) -> str:
+def read_head(folder: Path, head: Head, grid: tuple[int, int]) -> str:
     """Takes over what a head can of PixArt-alpha's transformer.
+
+    Args:
+        folder: of the transformer, or of the pipeline that it is a part of.
+        head: is filled.
+        grid: rows and columns of a frame's tokens.
 
     Returns:
         Where it came from, and how much of the head that is.
@@ -123,7 +129,9 @@ def read_head(folder: Path, head: Head) -> str:
         ValueError: as `from_pixart`.
     """
     folder = subfolder(folder, "transformer")
-    state = from_pixart(read_config(folder), weights_of(folder), head, str(folder))
+    found = read_config(folder)
+    state = from_pixart(found, weights_of(folder), head, str(folder))
+    state["position"] = positions(found, *grid, head.config.hidden_size)
     head.load_state_dict(state, strict=False)
     total = sum(value.numel() for value in head.state_dict().values())
     return f"{folder} ({100 * sum(value.numel() for value in state.values()) / total:.1f} %, the rest random)"

@@ -1,6 +1,7 @@
 """PixArt-alpha's transformer (arXiv 2310.00426; diffusers' PixArtTransformer2DModel) as the start of a head.
 
-Taken are the blocks, the embedding of the timestep, adaLN-single and the last modulation. Left are what stands at
+Taken are the blocks, the embedding of the timestep, adaLN-single and the last modulation; and places in the frame are
+told as there (`positions`). Left are what stands at
 another width or for another purpose: patches in and out, captions, picture size and aspect; and without `dit_cross` the
 cross-attention.
 
@@ -81,6 +82,29 @@ def from_pixart(config: Mapping[str, Any], weights: Mapping[str, Tensor], head: 
     if wrong:
         raise ValueError(f"the transformer in {source} does not fit the head: {'; '.join(wrong)}")
     return state
+
+
+def positions(config: Mapping[str, Any], rows: int, columns: int, width: int) -> Tensor:
+    """Where a frame's tokens stand, as the transformer's blocks have learned to be told: sinusoids of both axes.
+
+    Args:
+        config: the folder's config.json; its picture size is the unit of length.
+        rows, columns: of the frame's tokens.
+        width: E, a multiple of 4.
+
+    Returns:
+        [rows * columns, E] float32: of the column in the first half, of the row in the second.
+    """
+    unit = config["sample_size"] // config.get("patch_size", 2)
+    scale = config.get("interpolation_scale") or max(config["sample_size"] // 64, 1)
+    frequency = 10_000 ** -(torch.arange(width // 4, dtype=torch.float64) / (width // 4))
+
+    def along(count: int) -> Tensor:
+        angle = torch.arange(count, dtype=torch.float64)[:, None] * unit / count / scale * frequency
+        return torch.cat([angle.sin(), angle.cos()], dim=1).float()  # [count, E / 2]
+
+    grid = along(columns).expand(rows, -1, -1), along(rows)[:, None].expand(-1, columns, -1)
+    return torch.cat(grid, dim=2).flatten(0, 1)
 
 
 def origins(key: str) -> list[str]:

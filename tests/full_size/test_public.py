@@ -22,7 +22,7 @@ from worldmodel.assemble import assemble, table
 from worldmodel.autoencoder import Autoencoder, AutoencoderConfig
 from worldmodel.backbone import Backbone, BackboneConfig
 from worldmodel.head import Head
-from worldmodel.pixart import from_pixart
+from worldmodel.pixart import from_pixart, positions
 from worldmodel.training.cost import count
 
 diffusers = pytest.importorskip("diffusers")
@@ -233,3 +233,14 @@ def test_pixart_fills_the_head_at_full_size(kind: str) -> None:
     assert sum(value.numel() for value in taken.values()) > 0.98 * count(head)
     left = {key.partition(".")[0] for key in head.state_dict().keys() - taken.keys()}
     assert left == {"x_embedder", "position", "hidden_embedder", "final_layer"}
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(4, 4), (6, 10)])
+def test_places_in_the_frame_are_told_as_to_pixart(rows: int, columns: int) -> None:
+    public = diffusers.PixArtTransformer2DModel(
+        num_attention_heads=2, attention_head_dim=16, num_layers=1, cross_attention_dim=32, sample_size=32
+    )
+    blank = torch.zeros(1, 4, 2 * rows, 2 * columns)
+    public.pos_embed.proj.weight.data.zero_(), public.pos_embed.proj.bias.data.zero_()
+    expected = public.pos_embed(blank)[0]
+    torch.testing.assert_close(positions(public.config, rows, columns, 32), expected, rtol=0, atol=1e-5)
