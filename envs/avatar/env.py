@@ -11,12 +11,13 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 import conditions
+from conditions.pose import JOINTS
 from conditions.values import nearest
 from envs.avatar.draw import draw
 from envs.avatar.identity import Identity, draw_identity
 from envs.avatar.mood import MOODS, Mood, mixed, read_caption
 from envs.avatar.motion import SPEECH_LEVEL, Motion
-from envs.avatar.rig import JOINTS, Face, Pose, Rig, blended, from_picture, to_picture
+from envs.avatar.rig import Face, Pose, Rig, blended, from_picture, to_picture
 from envs.speech.estimate import estimate_mouth, nearest_viseme
 from envs.speech.phrases import PHRASES, TRAINED
 from envs.speech.track import SAMPLE_RATE, Track

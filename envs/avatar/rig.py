@@ -14,14 +14,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from conditions.pose import JOINTS
 from envs.avatar.identity import Identity
 
 Points = NDArray[np.float64]
 
-JOINTS = (
-    *("head_top", "chin", "left_eye", "right_eye", "nose", "mouth_left", "mouth_right"),
-    *("neck", "left_shoulder", "right_shoulder"),
-)
 CENTRE = np.array((0.5, 0.47))  # of the head at rest, in the square picture
 ZOOM, FOCUS = 1.10, np.array((0.5, 0.42))  # the picture shows a little less than the square around the head
 PIVOT = np.array((0.0, 0.17, -0.06))
