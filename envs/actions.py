@@ -16,7 +16,6 @@ def complete(space: spaces.Space[dict[str, Any]], action: Any) -> dict[str, Any]
     Raises:
         ValueError: if it is no dict, for an unknown name (naming the nearest), or for a value outside its space.
     """
-    given = (
-        {name: value for name, value in action.items() if value is not None} if isinstance(action, Mapping) else action
-    )
-    return check(space, given, "action")
+    if isinstance(action, Mapping):
+        action = {name: value for name, value in action.items() if value is not None}
+    return check(space, action, "action")

@@ -1,9 +1,8 @@
 """PixArt-alpha's transformer (arXiv 2310.00426; diffusers' PixArtTransformer2DModel) as the start of a head.
 
 Taken are the blocks, the embedding of the timestep, adaLN-single and the last modulation; and places in the frame are
-told as there (`positions`). Left are what stands at
-another width or for another purpose: patches in and out, captions, picture size and aspect; and without `dit_cross` the
-cross-attention.
+told as there (`positions`). Left are what stands at another width or for another purpose: patches in and out, captions,
+picture size and aspect; and without `dit_cross` the cross-attention.
 
 Shapes: E width.
 """

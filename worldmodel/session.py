@@ -206,9 +206,7 @@ class Session:
         self._check_row(row)
         self._finish_chunk()
         if seed is None:  # drawn from a copy: a stream whose reset is refused goes on as if it had not been asked for
-            generator = Generator()
-            generator.set_state(self._streams.generators[row].get_state())
-            seed = int(torch.randint(2**31, (1,), generator=generator))
+            seed = int(torch.randint(2**31, (1,), generator=self._streams.generators[row].clone_state()))
         if first_frames is None:
             first_frames, first_conditions = self._start(seed)
         self._check_frames(first_frames, "first_frames")

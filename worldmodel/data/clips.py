@@ -303,9 +303,14 @@ class ClipSet(Sequence[Clip]):
         Films, sounds and texts of other clips hardly ever have the same lengths all through, and nothing has to be read
         for it.
         """
-        shard = self._entries[index].shard
-        members = [(entry.key, sorted(entry.members.items())) for entry in self._entries if entry.shard == shard]
-        return hashlib.sha256(json.dumps(members).encode()).hexdigest()[:16]
+        return self._digests[self._entries[index].shard]
+
+    @functools.cached_property
+    def _digests(self) -> list[str]:
+        members: list[list[Any]] = [[] for _ in self.shards]
+        for entry in self._entries:
+            members[entry.shard].append((entry.key, sorted(entry.members.items())))
+        return [hashlib.sha256(json.dumps(own).encode()).hexdigest()[:16] for own in members]
 
     @property
     def sets(self) -> Sequence[ClipSet]:
