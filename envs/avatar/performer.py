@@ -104,14 +104,14 @@ class Performer:
         return language, speech, heard
 
     def _feel(self) -> list[str]:
-        """One caption a step; most clips keep one mood, some change it."""
+        """One caption a step; each stays for a few seconds, since a model learns of a caption where the mood changes."""
         rng = self._rng
         captions: list[str] = []
         while len(captions) < self._count:
             mood = str(rng.choice(list(MOODS)))
             template = str(TEMPLATES[rng.integers(len(TEMPLATES))])
             caption = template.format(mood=mood, manner=MANNERS[rng.integers(len(MANNERS))])
-            seconds = rng.uniform(2.5, 12.0)
+            seconds = rng.uniform(1.5, 6.0)
             captions += [caption] * int(seconds * self._env.fps)
         return captions[: self._count]
 

@@ -61,6 +61,11 @@ slow = pytest.mark.timeout(1500)  # a real game, drawn by the processor of a mac
 SMALL = {"size": 64, "viewing_range": 30, "patience_s": 300.0}
 
 
+def changed(frame: np.ndarray, other: np.ndarray) -> float:
+    """Share of pixels that differ clearly: land that comes into view a little late is little of the picture."""
+    return float((np.abs(frame.astype(int) - other).max(axis=-1) > 16).mean())
+
+
 @pytest.fixture(scope="module")
 def world() -> Iterator[Luanti]:
     env = gymnasium.make(WORLD, **SMALL).unwrapped
@@ -298,7 +303,8 @@ def test_check_env(world: Luanti) -> None:
 @slow
 def test_a_seed_is_a_place_and_what_was_done_there_is_undone(world: Luanti) -> None:
     first, at_first = world.reset(seed=3)
-    _, elsewhere = world.reset(seed=4)
+    other, elsewhere = world.reset(seed=4)
+    assert changed(first, other) > 0.5
     assert np.abs(elsewhere["position"] - at_first["position"]).max() > 2
     world.reset(seed=3, options={"pitch": 50.0})
     for key, count in (("attack", "num_dug"), ("use", "num_placed")):
@@ -314,7 +320,7 @@ def test_a_seed_is_a_place_and_what_was_done_there_is_undone(world: Luanti) -> N
     again, at_again = world.reset(seed=3)
     np.testing.assert_allclose(at_again["position"], at_first["position"], atol=0.02)
     assert at_again["yaw"] == pytest.approx(at_first["yaw"], abs=0.01)
-    assert np.abs(again.astype(int) - first).mean() < 2.0
+    assert changed(first, again) < 0.05
 
 
 @game
@@ -425,7 +431,7 @@ def test_a_killed_game_is_named_and_the_next_reset_starts_another(world: Luanti)
         world.step({})
     frame, info = world.reset(seed=3)
     assert frame.std() > 5 and info["num_failures"] == 1
-    assert np.abs(frame.astype(int) - first).mean() < 2.0  # another game, the same clouds
+    assert changed(first, frame) < 0.05  # another game, the same clouds
     world.close()
 
 
