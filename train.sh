@@ -4,6 +4,7 @@
 #     make train SIZE=small|base|large            the world of blocks
 #     make train-avatar SIZE=small|base|large     the talking head
 #     make train-luanti SIZE=small|base|large     the real voxel game Luanti
+#     make train FROM=checkpoints/blockworld      trains that world on: its autoencoder stays, its dynamics learn more
 #
 # Stopped or killed at any moment, the same command continues where it was. Each step can be run by hand as well; any
 # setting is a key=value at its end (docs/train.md).
@@ -12,7 +13,7 @@ cd "$(dirname "$0")"
 
 # The one dial. Minutes are of training; recording and encoding come on top. small is a look, base is what ships, both on
 # a CPU; large is for GPUs.
-task=${TASK:-blockworld} size=${SIZE:-base}
+task=${TASK:-blockworld} size=${SIZE:-base} from=${FROM:-}
 config=$task lands=
 case "$task-$size" in
 blockworld-small) clips=64 frames=128 autoencoder_minutes=6 dynamics_minutes=8 ;;
@@ -38,8 +39,9 @@ luanti) # the world of blocks' model, on several lands of the game, `clips` of e
     config=$([ "$size" = large ] && echo blockworld-large || echo blockworld)
     # dry grassland where the model is small, and it goes on from the embedded world's; many kinds of land where it is large
     sets=("data.mix={$(for land in $lands; do printf '"land-%s":{"clips":"data/%s/land-%s"},' "$land" "$name" "$land"; done)}")
-    [ "$size" = large ] || sets+=(initial=checkpoints/blockworld training.principal_start=false) ;;
+    [ "$size" = large ] || [ -n "$from" ] || sets+=(initial=checkpoints/blockworld training.principal_start=false) ;;
 esac
+[ -z "$from" ] || sets+=("initial=$from" training.principal_start=false)
 
 # One process, or one for each GPU where there are several.
 train() {
@@ -56,7 +58,7 @@ if [ -n "$lands" ]; then
 else
     record train ${kwargs[@]+"${kwargs[@]}"}
 fi
-train stage=autoencoder "max_minutes=$autoencoder_minutes"
+[ -n "$from" ] || train stage=autoencoder "max_minutes=$autoencoder_minutes"
 train stage=latents
 train stage=dynamics "max_minutes=$dynamics_minutes"
 

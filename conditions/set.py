@@ -88,15 +88,18 @@ class ConditionSet(nn.Module):
         return {name: self[name].validate(value) for name, value in values.items() if value is not None}
 
     def frame_places(self, chunk_frames: int) -> list[list[int]]:
-        """Which of a chunk's M tokens belong to each of its F frames: F lists of one length, of the frame rate's."""
+        """Which of a chunk's M tokens tell of each of its F frames: F lists of one length.
+
+        Of a condition of frame rate these are a frame's own tokens, of one of chunk rate all of them.
+        """
         places: list[list[int]] = [[] for _ in range(chunk_frames)]
         first = 0
         for condition in self:
-            count = condition.num_tokens
-            if condition.rate == "frame":
-                for frame, own in enumerate(places):
-                    own += range(first + frame * count, first + (frame + 1) * count)
-            first += count * condition.values_per_chunk(chunk_frames)
+            count, values = condition.num_tokens, condition.values_per_chunk(chunk_frames)
+            for frame, own in enumerate(places):
+                start = first + (frame % values) * count
+                own += range(start, start + count)
+            first += count * values
         return places
 
     def asks(self, values: Mapping[str, Any]) -> bool:

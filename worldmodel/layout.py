@@ -35,7 +35,7 @@ class LayoutConfig:
     window_chunks: int = 8  # W: chunks that a token sees, its own included
     reference: str = "none"  # the reference picture: none | sink (held once, never evicted) | chunk (in every chunk)
     places: bool = False  # a learned vector for each place in a chunk, so that a frame finds its own conditions sooner
-    direct: bool = False  # conditions of frame rate are also added to the input frame whose successor they lead to
+    direct: bool = False  # conditions are also added to the input frames whose successors they lead to
     shortcut: bool = False  # the head also gets the input frame itself, so that the backbone need not carry it through
 
     def __post_init__(self) -> None:

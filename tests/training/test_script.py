@@ -23,12 +23,12 @@ if [ -n "${export:-}" ]; then mkdir -p "$export" && touch "$export/model_index.j
 """
 
 
-def run_script(folder: Path, size: str, task: str = "blockworld") -> subprocess.CompletedProcess[str]:
+def run_script(folder: Path, size: str, task: str, **dials: str) -> subprocess.CompletedProcess[str]:
     shutil.copy(ROOT / "train.sh", folder)
     (folder / "bin").mkdir()
     (folder / "bin" / "python").write_text(PYTHON)
     (folder / "bin" / "python").chmod(0o755)
-    environment = {**os.environ, "TASK": task, "SIZE": size, "PATH": f"{folder / 'bin'}:/usr/bin:/bin"}
+    environment = {**os.environ, "TASK": task, "SIZE": size, **dials, "PATH": f"{folder / 'bin'}:/usr/bin:/bin"}
     return subprocess.run(["bash", "train.sh"], cwd=folder, env=environment, capture_output=True, text=True)
 
 
@@ -59,6 +59,18 @@ def test_its_commands_are_accepted(size: str, task: str, tmp_path: Path, monkeyp
     assert {config.run for config in configs} == {f"runs/{name}"}
     assert (tmp_path / "checkpoints" / name / "model_index.json").exists()
     assert drawn == ["-m", "worldmodel.training.curves", f"runs/{name}", f"checkpoints/{name}/curves.png"]
+
+
+@pytest.mark.parametrize("task", ["blockworld", "avatar", "luanti"])
+def test_a_world_is_trained_on(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = run_script(tmp_path, "base", task, FROM="checkpoints/avatar")
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "commands").read_text().splitlines()
+    monkeypatch.chdir(ROOT)
+    configs = [load_config(line.split()[2:]) for line in lines if line.startswith("-m worldmodel.training config")]
+    assert [config.stage for config in configs] == ["latents", "dynamics"]
+    assert {config.initial for config in configs} == {"checkpoints/avatar"}
+    assert not any(config.training.principal_start for config in configs)
 
 
 @pytest.mark.parametrize(
