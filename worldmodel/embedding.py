@@ -76,8 +76,8 @@ def corrupt(latents: Tensor, bucket: Tensor, config: NoiseConfig, generator: Gen
 
 
 def to_tokens(latents: Tensor, patch: int) -> Tensor:
-    """Cuts latents [..., C, h, w] into tokens [..., N, P], row by row."""
-    return rearrange(latents, "... c (h p) (w q) -> ... (h w) (c p q)", p=patch, q=patch)
+    """Cuts latents [..., C, h, w] into tokens [..., N, P], row by row, contiguous: linear layers are slow otherwise."""
+    return rearrange(latents, "... c (h p) (w q) -> ... (h w) (c p q)", p=patch, q=patch).contiguous()
 
 
 def to_latents(tokens: Tensor, patch: int, height: int) -> Tensor:

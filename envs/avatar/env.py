@@ -54,6 +54,7 @@ class Avatar(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         identity: int | None = None,
         voices: str = "espeak",
         languages: Sequence[str] = TRAINED,
+        caption_s: Sequence[float] = (0.5, 6.0),
         render_mode: str | None = "rgb_array",
     ) -> None:
         """Makes a head; who it is shows on `reset`.
@@ -64,6 +65,7 @@ class Avatar(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
             identity: seed of who it is; by default drawn from the seed given to `reset`.
             voices: who speaks when clips are recorded: "espeak" (needs the extra `speech`), or "sung".
             languages: what is spoken then, names of `envs.speech.phrases.PHRASES`.
+            caption_s: the shortest and the longest time for which a caption stays then, in seconds.
             render_mode: "rgb_array" or None.
 
         Raises:
@@ -81,11 +83,13 @@ class Avatar(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         for language in languages:
             if language not in PHRASES:
                 raise ValueError(f"there are no phrases in language {language!r}{nearest(language, PHRASES)}")
+        if len(caption_s) != 2 or not 1 / fps <= caption_s[0] <= caption_s[1] < np.inf:
+            raise ValueError(f"caption_s must be (shortest, longest) in seconds, of a frame or more, got {caption_s!r}")
         if identity is not None:
             draw_identity(identity)  # refuses what is no seed
         self.height, self.width = sides
         self.render_mode, self.fps, self.identity_seed = render_mode, float(fps), identity
-        self.voices, self.languages = voices, tuple(languages)
+        self.voices, self.languages, self.caption_s = voices, tuple(languages), tuple(caption_s)
         self.metadata = {**self.metadata, "render_fps": self.fps}
         self.samples = round(SAMPLE_RATE / self.fps)
         self.condition_configs = {"audio": {"samples": self.samples}, "listen": {"samples": self.samples}}

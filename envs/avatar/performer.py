@@ -104,15 +104,15 @@ class Performer:
         return language, speech, heard
 
     def _feel(self) -> list[str]:
-        """One caption a step; each stays for a few seconds, since a model learns of a caption where the mood changes."""
+        """One caption a step; many stay for a moment only, since a model learns of a caption where the mood changes."""
         rng = self._rng
         captions: list[str] = []
         while len(captions) < self._count:
             mood = str(rng.choice(list(MOODS)))
             template = str(TEMPLATES[rng.integers(len(TEMPLATES))])
             caption = template.format(mood=mood, manner=MANNERS[rng.integers(len(MANNERS))])
-            seconds = rng.uniform(1.5, 6.0)
-            captions += [caption] * int(seconds * self._env.fps)
+            seconds = np.exp(rng.uniform(*np.log(self._env.caption_s)))
+            captions += [caption] * round(seconds * self._env.fps)
         return captions[: self._count]
 
     def _move(self) -> list[NDArray[np.float32] | None]:

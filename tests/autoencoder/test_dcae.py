@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn import functional
 
 from worldmodel.autoencoder import (
     Autoencoder,
@@ -16,6 +17,7 @@ from worldmodel.autoencoder import (
     reconstruction_loss,
     texture_loss,
 )
+from worldmodel.autoencoder.losses import blur
 
 
 def tiny_config(**changes: object) -> AutoencoderConfig:
@@ -162,6 +164,12 @@ def test_texture_is_asked_for_where_the_target_has_it() -> None:
     noisy = (smooth + 0.01 * grass(1.0)).requires_grad_()
     texture_loss(noisy, target).backward()
     assert noisy.grad is not None and (noisy.grad * noisy).sum() < 0  # more of it lowers the loss
+
+
+@pytest.mark.parametrize("size", [(5, 7), (1, 4), (2, 1)])
+def test_blur_is_the_mean_of_the_neighbours_inside(size: tuple[int, int]) -> None:
+    x = torch.rand(2, 3, *size, dtype=torch.float64)
+    torch.testing.assert_close(blur(x), functional.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False))
 
 
 def test_one_batch_is_learned() -> None:

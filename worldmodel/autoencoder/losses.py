@@ -82,9 +82,23 @@ def texture_loss(prediction: Tensor, target: Tensor) -> Tensor:
 
 def local_detail(x: Tensor) -> Tensor:
     """Root mean square of what a 3x3 blur removes, over neighbourhoods: [N, 3, H, W] to [N, 3, h, w]."""
-    detail = x - F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+    detail = x - blur(x)
     size = min(TEXTURE_SIZE, *x.shape[-2:])
     return (F.avg_pool2d(detail.square(), size, stride=max(1, size // 2)) + TEXTURE_FLOOR**2).sqrt()
+
+
+def blur(x: Tensor) -> Tensor:
+    """Mean of each place and its up to eight neighbours: [N, C, H, W] to the same, a side at a time.
+
+    On a CPU it takes half the time of `avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)`, its oracle.
+    """
+    for dim, padding in ((-1, (1, 1)), (-2, (0, 0, 1, 1))):
+        length = x.shape[dim]
+        padded, inside = F.pad(x, padding), F.pad(x.new_ones(length), (1, 1))
+        total = padded.narrow(dim, 0, length) + padded.narrow(dim, 1, length) + padded.narrow(dim, 2, length)
+        count = inside.unfold(0, 3, 1).sum(dim=1)
+        x = total / (count if dim == -1 else count[:, None])
+    return x
 
 
 def reconstruction_loss(prediction: Tensor, target: Tensor, config: ReconstructionLossConfig) -> dict[str, Tensor]:
@@ -103,7 +117,8 @@ def reconstruction_loss(prediction: Tensor, target: Tensor, config: Reconstructi
     """
     if prediction.shape != target.shape:
         raise ValueError(f"prediction and target must have one shape, got {prediction.shape} and {target.shape}")
-    prediction, target = prediction.float(), target.float()
+    # Frames come with their colours innermost, and a CPU pools such pictures at half the speed.
+    prediction, target = prediction.float().contiguous(), target.float().contiguous()
     terms: dict[str, Tensor] = {}
     if config.texture:
         terms["texture"] = texture_loss(prediction, target)
