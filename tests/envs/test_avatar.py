@@ -238,6 +238,8 @@ def test_identities_differ_and_depend_on_their_seed_alone() -> None:
         ({"identity": -1}, "whole number"),
         ({"voices": "espaek"}, "did you mean 'espeak'"),
         ({"languages": ["en-su"]}, "did you mean 'en-us'"),
+        ({"caption_s": (2.0, 1.0)}, "caption_s must be"),
+        ({"caption_s": (0.01, 1.0)}, "of a frame or more"),
         ({"render_mode": "human"}, "rgb_array"),
     ],
 )

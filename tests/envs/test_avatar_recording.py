@@ -52,6 +52,18 @@ def test_the_performer_tells_what_is_spoken() -> None:
     assert {(about["language"], about["held_out"]) for about in told} >= {("fr-fr", True)}
 
 
+def test_a_caption_stays_for_as_long_as_is_asked() -> None:
+    shortest, longest = 0.4, 1.2
+    stretches: list[int] = []
+    for seed in range(12):
+        performer = Performer(make(caption_s=(shortest, longest)), seed, 120)
+        said = [performer.act(np.zeros(0, np.uint8), {})["text"] for _ in range(119)]
+        changes = [0, *(at for at in range(1, 119) if said[at] != said[at - 1])]
+        stretches += np.diff(changes).tolist()
+    assert min(stretches) >= shortest * 12.5 and len(stretches) > 50
+    assert np.median(stretches) <= longest * 12.5  # the same caption may come twice
+
+
 def test_truth_agrees_with_the_plan() -> None:
     env = make()
     for seed in range(4):

@@ -99,7 +99,7 @@ class TemporalAttention(nn.Module):
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[B, C, T, P] -> queries, keys, values, each [B, P, heads, T, head_dim]."""
         x = rearrange(x, "b c t p -> b p t c").contiguous()  # a linear layer is 300 times slower on strided bf16 (CPU)
-        qkv = self.to_qkv(self.norm(x))
+        qkv = self.to_qkv(self.norm(x.to(self.norm.weight.dtype)))  # a norm of one dtype is one kernel
         q, k, v = rearrange(qkv, "b p t (three n d) -> three b p n t d", three=3, n=self.heads).unbind(0)
         return q, k, v
 
