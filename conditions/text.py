@@ -59,6 +59,8 @@ class Text(Condition):
             num_layers: layers of the small network, for "bytes".
             pretrained: folder or hub id of the T5.
             dtype: of the T5's weights, float32 or bfloat16.
+            frozen: whether what reads the text keeps its weights, random ones too: they tell one caption from another,
+                and a model that has not learned yet what captions are for unlearns that first.
         """
 
         encoder: str = "bytes"
@@ -68,6 +70,7 @@ class Text(Condition):
         num_layers: int = 2
         pretrained: str | None = None
         dtype: str = "float32"
+        frozen: bool = False
 
         def __post_init__(self) -> None:
             if self.encoder not in ENCODERS:
@@ -95,6 +98,9 @@ class Text(Condition):
             self.reader = T5Reader(config.pretrained, config.num_tokens, config.features, dtype)
         else:
             self.reader = ByteReader(config.max_length, config.num_tokens, config.features, config.num_layers)
+        if config.frozen:
+            self.reader.requires_grad_(False)
+            self.projection.requires_grad_(False)
 
     @classmethod
     def make_space(cls, config: Any) -> spaces.Space:

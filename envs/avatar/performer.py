@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from envs.avatar.env import Avatar
 
 SCENES = {"talk": 0.48, "dialogue": 0.28, "song": 0.08, "listen": 0.09, "quiet": 0.07}
+CAPTION_BEAT_S = 0.48  # captions change on this beat, so that a model's chunks (six frames, MIDAS) hold one each
 REACH = np.array((24.0, 13.0, 12.0, 0.05, 0.035, 0.03, 0.015, 4.0))  # of the head it plays, as `rig.Pose`
 
 
@@ -111,8 +112,8 @@ class Performer:
             mood = str(rng.choice(list(MOODS)))
             template = str(TEMPLATES[rng.integers(len(TEMPLATES))])
             caption = template.format(mood=mood, manner=MANNERS[rng.integers(len(MANNERS))])
-            seconds = np.exp(rng.uniform(*np.log(self._env.caption_s)))
-            captions += [caption] * round(seconds * self._env.fps)
+            beats = np.exp(rng.uniform(*np.log(self._env.caption_s))) / CAPTION_BEAT_S
+            captions += [caption] * max(1, round(beats)) * round(CAPTION_BEAT_S * self._env.fps)
         return captions[: self._count]
 
     def _move(self) -> list[NDArray[np.float32] | None]:

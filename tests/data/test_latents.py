@@ -98,6 +98,21 @@ def test_chunks(conditions: ConditionSet, folder: Path) -> None:
         LatentWindows(folder, conditions, frames=4, chunk_frames=3)
 
 
+def test_what_is_said_once_a_chunk_was_said_at_its_beginning(autoencoder: Autoencoder, tmp_path: Path) -> None:
+    said = [str(frame // 3) for frame in range(11)]
+    (tmp_path / "clips").mkdir()
+    with ClipWriter(tmp_path / "clips" / "shard-000000.tar") as writer:
+        writer.write(Clip("000000", tiny_frames(12, 0), {"text": said}, {"fps": 20.0}))
+    conditions = ConditionSet({"text": {}}, 8)
+    encode_clips(autoencoder, ClipSet(tmp_path / "clips"), tmp_path / "latents", progress=False)
+    windows = LatentWindows(tmp_path / "latents", conditions, frames=6, chunk_frames=3)
+    for index in range(len(windows)):
+        chunk = index // 3  # the last that begins at this frame or before
+        expected = conditions["text"].prepare([str(chunk), str(chunk + 1)])
+        assert torch.equal(windows[index].prepared["text"].x[0], expected)
+        assert torch.equal(windows[index].latents, windows[chunk * 3].latents)
+
+
 def test_it_trains_a_model(folder: Path) -> None:
     world = tiny_world()
     batch = LatentWindows(folder, world.conditions, frames=4).batch([0, 5])

@@ -53,14 +53,15 @@ def test_the_performer_tells_what_is_spoken() -> None:
 
 
 def test_a_caption_stays_for_as_long_as_is_asked() -> None:
-    shortest, longest = 0.4, 1.2
+    shortest, longest = 0.96, 1.44  # seconds, of chunks of six frames
     stretches: list[int] = []
     for seed in range(12):
         performer = Performer(make(caption_s=(shortest, longest)), seed, 120)
         said = [performer.act(np.zeros(0, np.uint8), {})["text"] for _ in range(119)]
         changes = [0, *(at for at in range(1, 119) if said[at] != said[at - 1])]
         stretches += np.diff(changes).tolist()
-    assert min(stretches) >= shortest * 12.5 and len(stretches) > 50
+        assert not any(at % 6 for at in changes)
+    assert min(stretches) == shortest * 12.5 and len(stretches) > 50
     assert np.median(stretches) <= longest * 12.5  # the same caption may come twice
 
 

@@ -331,6 +331,10 @@ class LatentSet:
 class LatentWindows:
     """Windows of latents and conditions, read as they are wanted.
 
+    Where a condition has one value a chunk, a window begins at a whole chunk of its clip, the last one before the frame
+    that its number stands for: so a chunk's value is the one that was recorded for it, on clips that change it from
+    chunk to chunk, and what is said there is said before it is seen.
+
     Args:
         source: a folder written by `encode_clips`, or latents far away.
         conditions: the model's; those that a clip lacks are not present in its windows.
@@ -368,6 +372,7 @@ class LatentWindows:
         self.lengths, self.shard_numbers = self.source.lengths, self.source.shard_numbers
         self.counts = self.source.counts
         self._starts = Starts(self.lengths, self.length)
+        self._grid = chunk_frames if any(condition.rate == "chunk" for condition in conditions) else 1
 
     @property
     def length(self) -> int:
@@ -380,6 +385,7 @@ class LatentWindows:
     def __getitem__(self, index: int) -> LatentBatch:
         """Returns window `index` as a batch of one."""
         clip, start = self._starts.find(index)
+        start -= start % self._grid
         latents, whole = self.source.read(clip, start, start + self.length)  # [T+1, C, h, w]
         first, stop = max(0, start - self._conditions.history), start + self.frames
         columns = {name: Column(values[first:stop], present[first:stop]) for name, (values, present) in whole.items()}
