@@ -107,6 +107,9 @@ local function stand(x, level, z)
 	for dx = -1, 1 do
 		for dz = -1, 1 do
 			local y = level + 24
+			if minetest.get_node(vector.new(x + dx, y, z + dz)).name ~= "air" then  -- under a hill or a tree
+				return nil
+			end
 			while y > level - 24 and minetest.get_node(vector.new(x + dx, y, z + dz)).name == "air" do
 				y = y - 1
 			end
@@ -132,6 +135,7 @@ local commands = {}
 
 function commands.find(number, words)
 	local range = table.remove(words, 1)
+	restore()  -- or a hole that was dug passes for ground
 	local function try()
 		local x, z = table.remove(words, 1), table.remove(words, 1)
 		if not z then
