@@ -13,7 +13,7 @@ cd "$(dirname "$0")"
 
 # The one dial. Minutes are of training; recording and encoding come on top. small is a look, base is what ships, both on
 # a CPU; large is for GPUs.
-task=${TASK:-blockworld} size=${SIZE:-base} from=${FROM:-}
+task=${TASK:-blockworld} size=${SIZE:-base} initial=${FROM:-}
 config=$task lands=
 case "$task-$size" in
 blockworld-small) clips=64 frames=128 autoencoder_minutes=6 dynamics_minutes=8 ;;
@@ -39,9 +39,9 @@ luanti) # the world of blocks' model, on several lands of the game, `clips` of e
     config=$([ "$size" = large ] && echo blockworld-large || echo blockworld)
     # dry grassland where the model is small, and it goes on from the embedded world's; many kinds of land where it is large
     sets=("data.mix={$(for land in $lands; do printf '"land-%s":{"clips":"data/%s/land-%s"},' "$land" "$name" "$land"; done)}")
-    [ "$size" = large ] || [ -n "$from" ] || sets+=(initial=checkpoints/blockworld training.principal_start=false) ;;
+    [ "$size" = large ] || initial=${initial:-checkpoints/blockworld} ;;
 esac
-[ -z "$from" ] || sets+=("initial=$from" training.principal_start=false)
+[ -z "$initial" ] || sets+=("initial=$initial" training.principal_start=false)
 
 # One process, or one for each GPU where there are several.
 train() {
@@ -58,7 +58,7 @@ if [ -n "$lands" ]; then
 else
     record train ${kwargs[@]+"${kwargs[@]}"}
 fi
-[ -n "$from" ] || train stage=autoencoder "max_minutes=$autoencoder_minutes"
+[ -n "${FROM:-}" ] || train stage=autoencoder "max_minutes=$autoencoder_minutes"
 train stage=latents
 train stage=dynamics "max_minutes=$dynamics_minutes"
 

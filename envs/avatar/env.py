@@ -65,7 +65,8 @@ class Avatar(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
             identity: seed of who it is; by default drawn from the seed given to `reset`.
             voices: who speaks when clips are recorded: "espeak" (needs the extra `speech`), or "sung".
             languages: what is spoken then, names of `envs.speech.phrases.PHRASES`.
-            caption_s: the shortest and the longest time for which a caption stays then, in seconds.
+            caption_s: the shortest and the longest time for which a caption stays then, in seconds; rounded to beats of
+                480 ms, one at least.
             render_mode: "rgb_array" or None.
 
         Raises:
