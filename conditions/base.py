@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.utils.env_checker import data_equivalence
 from torch import Tensor, nn
 
 from conditions.values import check, check_packed, nearest, noop, pack, unpack
@@ -69,6 +70,7 @@ class Condition(nn.Module):
         features: width of what `forward` returns.
         num_tokens: tokens per value.
         history: how many values before it a value's tokens look back at; for conditions of frame rate.
+        optional: whether a value has parts that may be missing by themselves: training hides them now and then.
     """
 
     name: ClassVar[str]
@@ -79,7 +81,9 @@ class Condition(nn.Module):
     class Config:
         """Options of the condition."""
 
-    def __init__(self, config: Any, width: int, features: int, num_tokens: int = 1, history: int = 0) -> None:
+    def __init__(
+        self, config: Any, width: int, features: int, num_tokens: int = 1, history: int = 0, optional: bool = False
+    ) -> None:
         super().__init__()
         if history < 0 or (history and self.rate != "frame"):
             raise ValueError(f"{type(self).__name__}: history must be 0, or above for rate 'frame', got {history}")
@@ -88,6 +92,7 @@ class Condition(nn.Module):
         self.features = features
         self.num_tokens = num_tokens
         self.history = history
+        self.optional = optional
         self.space = self.make_space(config)
         self.projection = nn.Linear(features, width)
         self.placeholder = nn.Parameter(torch.randn(num_tokens, width) * 0.02)
@@ -131,6 +136,34 @@ class Condition(nn.Module):
             ValueError: for an unknown key (naming the nearest), a wrong type, shape or dtype, NaN, or out of range.
         """
         return check(self.space, value, self.name)
+
+    @classmethod
+    def asked(cls, value: Any) -> Any:
+        """Returns what of a raw value a world is asked for: here all of it, and not what clips know besides."""
+        return value
+
+    def observe(self, value: Any, info: Mapping[str, Any]) -> Any:
+        """Returns a raw value with what the world's `info` after the step tells of it; here as it is."""
+        return value
+
+    def follow(self, value: Any, before: Any | None) -> Any:
+        """Returns a checked value with what follows from the one before it (None if missing); here as it is.
+
+        Asked of conditions with a history only.
+        """
+        return value
+
+    def asks(self, value: Any) -> bool:
+        """Whether a raw value asks for anything: here, whether it is other than the no-op.
+
+        Raises:
+            ValueError: as `validate`.
+        """
+        return not _same(self.validate(value), self.validate(self.noop()))
+
+    def obscure(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Returns prepared x [B, T, ...] with what is `optional` of a value missing where rows [B] bool is true."""
+        raise NotImplementedError(f"{type(self).__name__} has optional parts and must define obscure(self, x, rows)")
 
     def to_array(self, values: Sequence[Any]) -> np.ndarray:
         """Packs validated raw values into one array [T, ...]."""
@@ -274,6 +307,13 @@ class Condition(nn.Module):
     def raw(self, values: np.ndarray | Sequence[Any]) -> list[Any]:
         """Returns packed or raw values as a list of raw values, as an env takes them."""
         return self.from_array(values) if isinstance(values, np.ndarray) else list(values)
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two raw values of one space are equal; of numbers, NaN is what is not known, and equals itself."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return np.array_equal(value, other, equal_nan=True)
+    return bool(data_equivalence(value, other, exact=True))
 
 
 def adopted(conditions: Iterable[Condition], stored: Mapping[str, tuple[Condition, Column]]) -> dict[str, Column]:

@@ -1,8 +1,9 @@
-"""How far the view turns during a frame."""
+"""How far the view turns during a frame, and how far up or down it then looks."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,18 @@ from torch import Tensor
 
 from conditions.base import Condition
 from conditions.registry import register
+from conditions.values import check_array
+
+UPRIGHT = 90.0  # degrees of pitch, up or down, at which a view stops
 
 
 @register("camera")
 class Camera(Condition):
     """One token a frame from [pitch, yaw] in degrees per step: pitch > 0 looks down, yaw > 0 turns right.
 
-    Packed: [T, 2] float32.
+    With `level` it also tells the pitch of the view after the step, so that a stream knows where the horizon is when it
+    has not seen it for long. Such a raw value may be [pitch, yaw, level]; where the level is left out or NaN, a stream
+    counts it on from the step before. Packed: [T, 2] float32, or [T, 3], NaN where the level is not known.
     """
 
     @dataclass
@@ -29,10 +35,12 @@ class Camera(Condition):
         Attributes:
             scale: degrees per step that count as a fast turn; features are finest below it.
             num_bands: sine and cosine pairs per axis; the k-th turns 2**k quarter turns over `scale`.
+            level: whether values tell, besides, how far down the view looks after the step, in degrees.
         """
 
         scale: float = 30.0
         num_bands: int = 5
+        level: bool = False
 
         def __post_init__(self) -> None:
             if not 0 < self.scale <= 180 or self.num_bands < 0:
@@ -42,16 +50,108 @@ class Camera(Condition):
                 )
 
     def __init__(self, config: Config, width: int) -> None:
-        super().__init__(config, width, features=2 * (1 + 2 * config.num_bands))
+        waves = 1 + 2 * config.num_bands
+        super().__init__(
+            config,
+            width,
+            features=2 * waves + config.level * (1 + waves),
+            history=int(config.level),
+            optional=config.level,
+        )
 
     @classmethod
     def make_space(cls, config: Any) -> spaces.Space:
         """Returns a Box of [pitch, yaw], each up to half a turn either way."""
         return spaces.Box(-180.0, 180.0, (2,), np.float32)
 
+    @classmethod
+    def asked(cls, value: Any) -> Any:
+        """Returns [pitch, yaw] of a raw value."""
+        array = np.asarray(value)
+        return array[:2] if array.shape == (3,) else value
+
+    def validate(self, value: Any) -> np.ndarray:
+        """Checks [pitch, yaw] or [pitch, yaw, level]; the level is NaN where it is left out, and gone without `level`.
+
+        Raises:
+            ValueError: for another shape, angles out of range, or NaN in pitch or yaw.
+        """
+        return self._check(np.asarray(value), stacked=False)
+
+    def column(self, values: np.ndarray | Sequence[Any]) -> np.ndarray:
+        """Returns values as [T, 2] float32, with `level` as [T, 3], checked.
+
+        Raises:
+            ValueError: as `validate`.
+        """
+        if isinstance(values, np.ndarray):
+            return self._check(values, stacked=True)
+        width = 3 if self.config.level else 2
+        return np.stack([self.validate(value) for value in values]) if len(values) else np.zeros((0, width), np.float32)
+
+    def to_array(self, values: Sequence[Any]) -> np.ndarray:
+        """Packs raw values."""
+        return self.column(values)
+
+    def from_array(self, array: np.ndarray) -> list[np.ndarray]:
+        """Undoes `to_array`."""
+        return list(self._check(array, stacked=True))
+
+    def observe(self, value: Any, info: Mapping[str, Any]) -> Any:
+        """Adds the level that the world tells as `info["pitch"]`."""
+        if not self.config.level or "pitch" not in info:
+            return value
+        told = self.validate(value)
+        told[2] = np.clip(float(info["pitch"]), -UPRIGHT, UPRIGHT)
+        return told
+
+    def follow(self, value: np.ndarray, before: np.ndarray | None) -> np.ndarray:
+        """Counts a level that is not known on from the one before."""
+        if self.config.level and before is not None and np.isnan(value[2]):
+            value = value.copy()
+            value[2] = np.clip(before[2] + value[0], -UPRIGHT, UPRIGHT)
+        return value
+
+    def asks(self, value: Any) -> bool:
+        """Whether it turns the view."""
+        return bool(self.validate(value)[:2].any())
+
+    def obscure(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Makes the level unknown in clips [B] bool of x [B, T, 2, 3]."""
+        hidden = torch.stack([torch.zeros_like(rows), torch.zeros_like(rows), rows], dim=-1)
+        return x.masked_fill(hidden[:, None, None], float("nan"))
+
     def forward(self, x: Tensor) -> Tensor:
-        """Turns [B, T, 2] degrees into [B, T, 1, features]: the angles over `scale`, and sines and cosines of them."""
-        value = x.float() / self.config.scale  # [B, T, 2]
-        bands = [0.5 * math.pi * 2**band * value for band in range(self.config.num_bands)]
-        waves = [wave for band in bands for wave in (band.sin(), band.cos())]
-        return torch.cat([value, *waves], dim=-1).unsqueeze(-2)
+        """Turns [B, T, 2] degrees into [B, T, 1, features]: the angles over `scale`, and sines and cosines of them.
+
+        With `level` x is [B, T, 2, 3], every value after the one before it; there follow whether the level is known, it
+        over a quarter turn, and sines and cosines of that.
+        """
+        bands = range(self.config.num_bands)
+        if not self.config.level:
+            return _waves(x.float() / self.config.scale, bands).unsqueeze(-2)
+        now = x[:, :, -1].float()  # [B, T, 3]
+        known = (~now[..., 2:].isnan()).float()
+        level = _waves(now[..., 2:].nan_to_num() / UPRIGHT, bands)
+        return torch.cat([_waves(now[..., :2] / self.config.scale, bands), known, level * known], dim=-1).unsqueeze(-2)
+
+    def _check(self, array: np.ndarray, stacked: bool) -> np.ndarray:
+        if array.ndim != 1 + stacked or array.shape[-1:] != (3,) or array.dtype.kind not in "biuf":
+            checked = check_array(self.space, array, self.name, stacked)  # type: ignore[arg-type]
+            unknown = np.full((*checked.shape[:-1], 1), np.nan, np.float32)
+            return np.concatenate([checked, unknown], axis=-1) if self.config.level else checked
+        checked = check_array(self.space, array[..., :2], self.name, stacked)  # type: ignore[arg-type]
+        if not self.config.level:
+            return checked
+        level = array[..., 2:].astype(np.float32)
+        if (np.abs(level) > UPRIGHT).any():
+            raise ValueError(
+                f"the level of {self.name} must be -90 to 90 degrees, NaN where unknown, got {level.ravel()[:8]}"
+            )
+        return np.concatenate([checked, level], axis=-1)
+
+
+def _waves(value: Tensor, bands: range) -> Tensor:
+    """[..., A] to [..., A (1 + 2 bands)]: values, and sines and cosines of them, the k-th 2**k quarter turns a unit."""
+    turns = [0.5 * math.pi * 2**band * value for band in bands]
+    return torch.cat([value, *(wave for turn in turns for wave in (turn.sin(), turn.cos()))], dim=-1)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
-from gymnasium.utils.env_checker import data_equivalence
 from torch import Tensor, nn
 
 from conditions.base import Column, Condition, Prepared
@@ -108,8 +107,8 @@ class ConditionSet(nn.Module):
         Raises:
             ValueError: as `validate`.
         """
-        valid = self.validate(values)
-        return any(not _same(value, self[name].noop()) for name, value in valid.items())
+        self._check_names(values)
+        return any(self[name].asks(value) for name, value in values.items() if value is not None)
 
     def prepare(
         self,
@@ -137,6 +136,7 @@ class ConditionSet(nn.Module):
             if not isinstance(frame, Mapping):
                 raise ValueError(f"conditions must be a dict of {', '.join(self.names)}, got {type(frame).__name__}")
             self._check_names(frame)
+        frames = self._followed(frames)
         columns = {}
         for name in self.names:
             column = [frame.get(name) for frame in frames]
@@ -144,13 +144,23 @@ class ConditionSet(nn.Module):
         return self.prepare_columns(columns, len(values), chunk_frames, device, len(past))
 
     def recall(self, past: Sequence[Mapping[str, Any]], values: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Returns copies of the last `history` frames of `past` and `values`: what `prepare` takes as its next past."""
-        looking = [condition for condition in self if condition.history]
-        return [
-            {c.name: c.validate(frame[c.name]) for c in looking if frame.get(c.name) is not None}
-            for frame in [*past, *values][-self.history :]
-            if looking
-        ]
+        """Returns the last `history` frames of `past` and `values`, completed: what `prepare` takes as next past."""
+        if not self.history:
+            return []
+        kept = {condition.name for condition in self if condition.history}
+        frames = self._followed([*past, *values])[-self.history :]
+        return [{n: value for n, value in frame.items() if n in kept and value is not None} for frame in frames]
+
+    def _followed(self, frames: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Copies of frames' raw values; those that look back are checked, and completed from the ones before."""
+        copies = [dict(frame) for frame in frames]
+        for condition in self:
+            before = None
+            for frame in copies if condition.history else ():
+                value = frame.get(condition.name)
+                before = None if value is None else condition.follow(condition.validate(value), before)
+                frame[condition.name] = before
+        return copies
 
     def prepare_columns(
         self,
@@ -241,10 +251,3 @@ def collate(items: Sequence[Mapping[str, Prepared]]) -> dict[str, Prepared]:
         name: Prepared(torch.cat([item[name].x for item in items]), torch.cat([item[name].present for item in items]))
         for name in items[0]
     }
-
-
-def _same(value: Any, other: Any) -> bool:
-    """Whether two raw values of one space are equal; of numbers, NaN is what is not known, and equals itself."""
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-        return np.array_equal(value, other, equal_nan=True)
-    return bool(data_equivalence(value, other, exact=True))

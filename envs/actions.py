@@ -7,6 +7,7 @@ from typing import Any
 
 from gymnasium import spaces
 
+from conditions import get, names
 from conditions.values import check
 
 
@@ -17,5 +18,10 @@ def complete(space: spaces.Space[dict[str, Any]], action: Any) -> dict[str, Any]
         ValueError: if it is no dict, for an unknown name (naming the nearest), or for a value outside its space.
     """
     if isinstance(action, Mapping):
-        action = {name: value for name, value in action.items() if value is not None}
+        known = names()
+        action = {
+            name: get(name).asked(value) if name in known else value
+            for name, value in action.items()
+            if value is not None
+        }
     return check(space, action, "action")

@@ -151,7 +151,12 @@ def record_clip(env: gymnasium.Env, recording: Recording, number: int, condition
         **getattr(explorer, "about", {}),  # what a world's own player says of what it plays
         "info": _small_numbers(infos),
     }
-    columns = {condition.name: [action[condition.name] for action in actions] for condition in conditions}
+    columns = {
+        condition.name: [
+            condition.observe(action[condition.name], after) for action, after in zip(actions, infos[1:], strict=True)
+        ]
+        for condition in conditions
+    }
     return Clip(clip_key(number), np.stack(frames), columns, meta)
 
 

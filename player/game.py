@@ -18,7 +18,7 @@ import gymnasium
 import numpy as np
 
 from player.scripts import Action, plain
-from player.worlds import World, WorldError, frame_rate, height_and_width, open_world
+from player.worlds import World, WorldError, frame_rate, height_and_width, observed, open_world
 
 Kind = Literal["generated", "rendered"]
 CONTEXT = 16  # rendered frames that a generated world is started from
@@ -186,6 +186,7 @@ class Game:
         self._too_far = False  # whether they became too many
         self._start: int | None = None
         self._seen: deque[np.ndarray] = deque(maxlen=CONTEXT)  # rendered frames, the last ones
+        self._between: deque[Action] = deque(maxlen=CONTEXT - 1)  # the actions between them, as the world tells them
         if self._own_rendered:
             assert self.generated is not None
             options = self._options | ({} if start is None else {"start": start})
@@ -223,9 +224,10 @@ class Game:
 
     def _step_rendered(self, action: Action) -> bool:
         assert self.rendered is not None
-        frame, _, terminated, truncated, _ = self.rendered.step(action)
+        frame, _, terminated, truncated, info = self.rendered.step(action)
         self._frames["rendered"] = frame
         self._seen.append(frame)
+        self._between.append(observed(self.rendered, action, info))
         self._replayed += not self._alone
         return bool(terminated or truncated)
 
@@ -268,8 +270,7 @@ class Game:
         if self._generated_at == len(self._actions):
             return
         self.catch_up()
-        actions = self._actions[len(self._actions) - len(self._seen) + 1 :]
-        options = {"first_frames": np.stack(self._seen), "actions": actions}
+        options = {"first_frames": np.stack(self._seen), "actions": list(self._between)}
         self._frames["generated"], _ = self.generated.reset(seed=self._seed, options=options)
         self._generated_at = len(self._actions)
 

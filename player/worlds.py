@@ -9,7 +9,9 @@ import gymnasium
 from gymnasium import spaces
 from omegaconf import OmegaConf
 
+from conditions import names
 from envs.opening import make_world
+from worldmodel.data.clips import codec
 
 World = gymnasium.Env[Any, Any]
 
@@ -89,3 +91,12 @@ def frame_rate(world: World) -> float:
 def delay_of(world: World) -> int:
     """How many frames later than by a step an action is seen, in a world that makes several frames at a time."""
     return int(getattr(world.unwrapped, "delay", 0))
+
+
+def observed(world: World, action: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
+    """A rendered world's action with what its `info` after the step tells of it, as a recorded clip has it."""
+    configs, known = getattr(world.unwrapped, "condition_configs", {}), names()
+    return {
+        name: codec(name, configs.get(name)).observe(value, info) if name in known and value is not None else value
+        for name, value in action.items()
+    }

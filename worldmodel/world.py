@@ -269,16 +269,21 @@ class WorldModel(nn.Module):
         return self.layout.frames_of(self.backbone(tokens, self.layout)) + self.embedding.past(inputs)
 
     def _drop(self, prepared: Mapping[str, Prepared], generator: Generators) -> dict[str, Prepared]:
-        """Hides each condition of a clip with the configured chance, and all of them with the same chance."""
+        """Hides each condition of a clip with the configured chance, all of them with the same, and optional parts."""
         chance = self.config.condition_dropout
         names = list(prepared)
         if not chance or not names:
             return dict(prepared)
+        partly = [name for name in names if self.conditions[name].optional]
         batch = prepared[names[0]].present.shape[0]
-        drawn = draw_uniform((batch, len(names) + 1), generator, self.embedding.position) >= chance
-        keep = (drawn[:, :-1] & drawn[:, -1:]).unbind(dim=1)
+        drawn = draw_uniform((batch, len(names) + 1 + len(partly)), generator, self.embedding.position) >= chance
+        keep = (drawn[:, : len(names)] & drawn[:, len(names), None]).unbind(dim=1)
+        whole = dict(zip(partly, drawn[:, len(names) + 1 :].unbind(dim=1), strict=True))
         return {
-            name: Prepared(prepared[name].x, prepared[name].present & kept[:, None])
+            name: Prepared(
+                self.conditions[name].obscure(prepared[name].x, ~whole[name]) if name in whole else prepared[name].x,
+                prepared[name].present & kept[:, None],
+            )
             for name, kept in zip(names, keep, strict=True)
         }
 

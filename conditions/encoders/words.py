@@ -157,7 +157,8 @@ class ByteReader(nn.Module):
         hidden = self.norm(hidden)
         queries = self.queries.expand(len(ids), -1, -1)
         read, _ = self.gather(queries, hidden, hidden, key_padding_mask=padding, need_weights=False)
-        return (queries + read).unflatten(0, x.shape[:2])
+        tokens = nn.functional.layer_norm(queries + read, queries.shape[-1:])  # as loud as what else the model is told
+        return tokens.unflatten(0, x.shape[:2])
 
 
 @functools.cache

@@ -88,6 +88,7 @@ class BlockWorld(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         self._colours = np.zeros((height, width, 3), np.float32)
         self._keys = np.zeros((height, width), np.int64)
         self.observation_space = spaces.Box(0, 255, (height, width, 3), np.uint8)
+        self.condition_configs = {"camera": {"level": True}}  # as it is told by info["pitch"]
         self.action_space = spaces.Dict(
             {"keyboard": conditions.space("keyboard"), "camera": conditions.space("camera")}
         )

@@ -105,6 +105,7 @@ class Luanti(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         self._yaw, self._pitch, self._owed = 0.0, 0.0, np.zeros(2)
         self._frame = np.zeros((height, width, 3), np.uint8)
         self.observation_space = spaces.Box(0, 255, (height, width, 3), np.uint8)
+        self.condition_configs = {"camera": {"level": True}}  # as it is told by info["pitch"]
         self.action_space = spaces.Dict(
             {"keyboard": conditions.space("keyboard"), "camera": conditions.space("camera")}
         )

@@ -36,7 +36,7 @@ class MineRL(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
     warns when it is given one.
 
     Attributes:
-        condition_configs: the keyboard's, where the environment lacks keys of the default one.
+        condition_configs: the camera's, and the keyboard's where the environment lacks keys of the default one.
         unmapped: actions of the environment that are left at their no-op.
         failures: how often a game did not start or was lost, by kind; see GameError.
     """
@@ -87,7 +87,9 @@ class MineRL(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         self._size = sides or (layout.height, layout.width)
         self._frame = np.zeros((*self._size, 3), np.uint8)
         self._over = True
-        self.condition_configs = {} if layout.keys == KEYS else {"keyboard": {"keys": list(layout.keys)}}
+        self.condition_configs: dict[str, dict[str, Any]] = {"camera": {"level": True}}  # where info has "pitch"
+        if layout.keys != KEYS:
+            self.condition_configs["keyboard"] = {"keys": list(layout.keys)}
         self.observation_space = spaces.Box(0, 255, self._frame.shape, np.uint8)
         self.action_space = spaces.Dict(
             {

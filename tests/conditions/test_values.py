@@ -75,7 +75,7 @@ def test_missing_keys_are_up() -> None:
         ("keyboard", ["forward"], "keyboard must be a dict of forward, back"),
         ("camera", [0.0, float("nan")], "camera must be finite, got NaN"),
         ("camera", [0.0, float("inf")], "finite"),
-        ("camera", [0.0, 1.0, 2.0], r"camera must be \[2\] float32, got \(3,\)"),
+        ("camera", [0.0, 1.0, 2.0, 3.0], r"camera must be \[2\] float32, got \(4,\)"),
         ("camera", 5.0, r"camera must be \[2\]"),
         ("camera", ["a", "b"], r"camera must be \[2\] float32"),
         ("camera", [0.0, 181.0], "camera must lie within -180.0 to 180.0"),
@@ -94,7 +94,7 @@ def test_bad_values_are_named(name: str, value: object, words: str) -> None:
         ("keyboard", np.full((4, 18), 2, np.uint8), "keyboard must lie within 0 to 1"),
         ("keyboard", np.full((4, 18), 0.5), "whole numbers"),
         ("camera", np.full((4, 2), np.nan, np.float32), "NaN"),
-        ("camera", np.zeros((4, 3), np.float32), r"camera must be \[T, 2\]"),
+        ("camera", np.zeros((4, 4), np.float32), r"camera must be \[T, 2\]"),
         ("camera", np.full((4, 2), 500.0), "within"),
     ],
 )

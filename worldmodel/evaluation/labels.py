@@ -73,7 +73,7 @@ def commands(actions: Sequence[Action], keys: Sequence[str]) -> Commands:
         actions: one mapping per step; keyboard is a mapping of key to 0 or 1, or an array in the order of `keys`.
         keys: the checkpoint's keys.
     """
-    camera = np.array([np.asarray(a.get("camera", (0, 0)), dtype=np.float64) for a in actions]).reshape(-1, 2)
+    camera = np.array([np.asarray(a.get("camera", (0, 0)), dtype=np.float64)[:2] for a in actions]).reshape(-1, 2)
     held = {
         key: np.array([_pressed(a.get("keyboard", {}), key, keys) for a in actions], dtype=np.int64)
         for key in ("forward", "back", "left", "right", "jump", "sneak")

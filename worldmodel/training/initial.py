@@ -5,6 +5,7 @@ Shapes: N tokens per frame, D width, h w latent, p patch.
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +17,7 @@ from worldmodel.checkpoint import compare
 from worldmodel.world import WorldConfig, WorldModel
 
 POSITIONS = ("embedding.position", "head.position")  # [N, width], learned per place in the frame
+PROJECTION = re.compile(r"conditions\.conditions\.\w+\.projection\.weight")  # [D, features]
 FREE = ("gradient_checkpointing",)  # fields that change no result
 
 
@@ -23,8 +25,9 @@ def adapt(world: WorldModel, config: WorldConfig) -> WorldModel:
     """A model of another configuration with a world's weights.
 
     Picture size, frame rate, chunk, window, noise and flow may differ. Learned places in the frame are interpolated to
-    another size; places along the sequence are rotations, which are computed for any length; all other weights are
-    carried over as they are, and must fit. What a condition counts by the frame (`audio.samples`, `pose.scale`) is the
+    another size; places along the sequence are rotations, which are computed for any length; what a condition tells
+    besides, after all that it told before, is not listened to at first; all other weights are carried over as they are,
+    and must fit. What a condition counts by the frame (`audio.samples`, `pose.scale`) is the
     new configuration's business.
 
     Args:
@@ -46,6 +49,10 @@ def adapt(world: WorldModel, config: WorldConfig) -> WorldModel:
     for key in POSITIONS:
         if given[key].shape != own[key].shape and given[key].shape[1:] == own[key].shape[1:]:
             given[key] = resize_places(given[key], _grid(world), _grid(model))
+    for key in filter(PROJECTION.fullmatch, own.keys() & given.keys()):
+        more = own[key].shape[1] - given[key].shape[1]
+        if more > 0 and own[key].shape[0] == given[key].shape[0]:
+            given[key] = functional.pad(given[key], (0, more))
     wanted = {key: value for key, value in own.items() if key in given or not key.startswith("autoencoder.")}
     wrong += compare(given, wanted)
     if wrong:

@@ -46,7 +46,7 @@ def best_lag(clip: Clip) -> int | None:
 
 
 def _asked(action: Mapping[str, Any]) -> list[float]:
-    pitch, yaw = (float(angle) for angle in action.get("camera", (0.0, 0.0)))
+    pitch, yaw = (float(angle) for angle in action.get("camera", (0.0, 0.0))[:2])
     keys = action.get("keyboard", {})
     return [pitch, yaw, abs(pitch), abs(yaw), *(float(keys.get(key, 0)) for key in WALK)]
 

@@ -115,7 +115,7 @@ def write_recording(clip: Clip, target: Path, temporary: Path, size: tuple[int, 
         f"action{SEPARATOR}{key}": np.array([action.get("keyboard", {}).get(key, 0) for action in actions], np.int64)
         for key in KEYS
     }
-    camera = np.array([action.get("camera", (0.0, 0.0)) for action in actions], np.float32)  # [T, 2]
+    camera = np.array([action.get("camera", (0.0, 0.0))[:2] for action in actions], np.float32)  # [T, 2]
     arrays: dict[str, Any] = {"reward": np.zeros(steps, np.float32), **columns, f"action{SEPARATOR}camera": camera}
     stream = io.BytesIO()
     np.savez_compressed(stream, **arrays)
