@@ -71,6 +71,11 @@ def get(name: str) -> type[Condition]:
     return _classes[name]
 
 
+def known(name: str) -> bool:
+    """Returns whether `get` would find a name; at once for one that it has found before."""
+    return name in _classes or name in names()
+
+
 def names() -> list[str]:
     """Returns the names of all conditions that `get` would find, sorted."""
     return sorted({*_classes, *_files(), *_entry_points()})

@@ -7,20 +7,19 @@ from typing import Any
 
 from gymnasium import spaces
 
-from conditions import get, names
+from conditions import get, known
 from conditions.values import check
 
 
-def complete(space: spaces.Space[dict[str, Any]], action: Any) -> dict[str, Any]:
+def complete(space: spaces.Dict, action: Any) -> dict[str, Any]:
     """Checks an action; conditions that are missing or None become no-ops.
 
     Raises:
         ValueError: if it is no dict, for an unknown name (naming the nearest), or for a value outside its space.
     """
     if isinstance(action, Mapping):
-        known = names()
         action = {
-            name: get(name).asked(value) if name in known else value
+            name: get(name).asked(value) if name in space.spaces and known(name) else value
             for name, value in action.items()
             if value is not None
         }

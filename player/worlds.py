@@ -9,7 +9,7 @@ import gymnasium
 from gymnasium import spaces
 from omegaconf import OmegaConf
 
-from conditions import names
+from conditions import known
 from envs.opening import make_world
 from worldmodel.data.clips import codec
 
@@ -95,8 +95,8 @@ def delay_of(world: World) -> int:
 
 def observed(world: World, action: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
     """A rendered world's action with what its `info` after the step tells of it, as a recorded clip has it."""
-    configs, known = getattr(world.unwrapped, "condition_configs", {}), names()
+    configs = getattr(world.unwrapped, "condition_configs", {})
     return {
-        name: codec(name, configs.get(name)).observe(value, info) if name in known and value is not None else value
+        name: codec(name, configs.get(name)).observe(value, info) if known(name) and value is not None else value
         for name, value in action.items()
     }

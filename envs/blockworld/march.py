@@ -80,6 +80,7 @@ def trace(
     px, py, pz = (1 if dx > 0 else 0), (1 if dy > 0 else 0), (1 if dz > 0 else 0)
     ax, ay, az = abs(ix), abs(iy), abs(iz)
     tx, ty, tz = abs((x + px - ox) * ix), abs((y + py - oy) * iy), abs((z + pz - oz) * iz)
+    ceiling = int(grid.ceiling)
     t, face, wet, entered, surface = 0.0, NOTHING, 0.0, -1.0, -1.0
     while True:
         top = int(tiles[(x >> TILE_SHIFT) & TILE_MASK, (z >> TILE_SHIFT) & TILE_MASK])
@@ -87,7 +88,7 @@ def trace(
             if entered >= 0.0:
                 wet += t - entered
                 entered = -1.0
-            if dy >= 0.0 and y >= HEIGHT:
+            if dy >= 0.0 and y >= ceiling:
                 return far, x, y, z, NOTHING, 0, 0.0, wet, surface
             # nothing stands this high in the tile: go straight to where the ray leaves it
             x1 = (((x >> TILE_SHIFT) + px) << TILE_SHIFT) - ox

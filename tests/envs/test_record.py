@@ -15,7 +15,7 @@ import pytest
 import envs.record
 from envs.errors import GameError
 from envs.record import Recording, main, parse_arguments, record
-from worldmodel.data.clips import ClipSet
+from worldmodel.data.clips import ClipSet, codec
 
 ROOT = Path(__file__).parents[2]
 FAKE = "tests.envs.fake_world:Fake-v0"
@@ -42,6 +42,24 @@ def test_the_action_at_t_leads_to_frame_t_plus_1(tmp_path: Path) -> None:
         assert np.abs(green[1:] - (128 + 5 * yaw)).max() < 8
         assert (red[:-1] > 125).tolist() != (forward == 1).tolist()  # a step earlier it is not so
         assert np.array(clip.meta["info"]["position"]).shape == (200, 3) and "note" not in clip.meta["info"]
+
+
+def test_a_world_that_tells_its_pitch_has_the_level_in_its_clips(tmp_path: Path) -> None:
+    made = recording(
+        world="worldmodel/BlockWorld-v0", world_kwargs={"size": 16, "biome": "meadow"}, frames=120, clips=1
+    )
+    record(made, tmp_path, progress=False)
+    clip = ClipSet(tmp_path)[0]
+    camera = np.stack([action["camera"] for action in clip.actions()])  # [T - 1, 3]
+    np.testing.assert_allclose(camera[:, 2], clip.meta["info"]["pitch"][1:], atol=1e-4)
+    counted, level = [], 0.0
+    for pitch in camera[:, 0]:
+        level = float(np.clip(level + pitch, -90, 90))
+        counted.append(level)
+    assert np.ptp(counted) > 5
+    np.testing.assert_allclose(camera[:, 2], counted, atol=1e-3)
+    turns = ClipSet(tmp_path, [codec("camera")]).columns(0)["camera"].values
+    np.testing.assert_array_equal(turns, camera[:, :2])
 
 
 def test_what_is_written_beside_the_frames(tmp_path: Path) -> None:

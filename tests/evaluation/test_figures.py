@@ -131,6 +131,11 @@ def test_lessons_are_in_worlds_that_the_clips_do_not_show(task: Task, monkeypatc
 def test_drift_tells_noise_from_the_world(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = drift.measure(task)
     assert figures["truth"] == {"rendered": True} and figures["rendered_windows"] == 8 + 4 * 4
+    own = figures["rendered_streams"]
+    assert set(own) == {"random play", "no input"} and all(
+        0 <= share <= 1 for shares in own.values() for share in shares.values()
+    )
+    assert np.mean(list(own["no input"].values())) > 0.7, "the world itself is not far from itself"
     assert not figures["within"] and figures["outside"]
     assert len(figures["values"]["no input"]) == 2 and len(figures["values"]["no input"][0]) == 4
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium import spaces
 
+import conditions
 from envs.record import Recording, env_conditions, record_clip
 from player.game import CONTEXT, Game
 from player.worlds import World, WorldError, open_world, parse_kwargs
@@ -16,6 +19,20 @@ from tests.tiny import SIZE, tiny_world
 
 FORWARD = {"keyboard": {"forward": 1}, "camera": [0.0, 0.0]}
 TURN = {"keyboard": {}, "camera": [0.0, 10.0]}
+
+
+class FakeGenerated(gymnasium.Env[np.ndarray, dict[str, Any]]):
+    """A generated world as large as the voxel world of 16 pixels, which keeps what it was reset with."""
+
+    def __init__(self) -> None:
+        self.action_space = spaces.Dict({name: conditions.space(name) for name in ("keyboard", "camera")})
+        self.observation_space = spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        self.options = options or {}
+        return np.zeros((SIZE, SIZE, 3), np.uint8), {}
 
 
 def spy_resets(world: World) -> list[dict[str, Any]]:
@@ -85,6 +102,17 @@ def test_a_recorded_start_is_found_again_to_the_pixel(tmp_path: Path) -> None:
     action = {"keyboard": {"forward": 1, "jump": 1}, "camera": [3.0, -7.0]}
     game.step(action)
     assert (game.picture == world.step(action)[0]).all()
+
+
+def test_swapped_back_the_generated_world_is_told_where_the_view_points() -> None:
+    size = {"size": SIZE, "biome": "meadow"}
+    generated = FakeGenerated()
+    game = Game(generated, open_world("worldmodel/BlockWorld-v0", size))
+    for pitch in (20.0, 5.0, -40.0):
+        game.step({"keyboard": {}, "camera": [pitch, 1.0]})
+    game.swap()
+    told = generated.options["actions"]
+    assert [action["camera"].tolist() for action in told] == [[20, 1, 20], [5, 1, 25], [-40, 1, -15]]
 
 
 def test_catching_up_can_be_done_in_parts(game: Game) -> None:

@@ -2,17 +2,18 @@
 
 Sharpness, colour, movement and the latents' moments are averaged over windows of a stream, and must stay within the
 range that such windows of rendered clips span: recorded ones, and the rendered world under the streams' own scripts
-where it can be driven. One half of the streams is played at random, the other not touched. Beside it stands the range
-of rendered clips *as the autoencoder shows them*: what lies outside the first and inside the second is blur, not drift.
+to their end, where it can be driven. One half of the streams is played at random, the other not touched. Beside stand
+the range of rendered clips *as the autoencoder shows them* (what lies outside the first and inside the second is blur,
+not drift), and how the rendered world itself fares: each of its streams against the range of all other rendered ones.
 
 Shapes: B streams, T frames, S statistics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +27,26 @@ from worldmodel.evaluation.rollout import stream
 from worldmodel.evaluation.scripts import Action, idle, random_play
 from worldmodel.evaluation.sheets import contact_sheet
 from worldmodel.evaluation.statistics import NAMES, frame_statistics, latent_statistics, windows
-from worldmodel.evaluation.worlds import drive_all
+from worldmodel.evaluation.worlds import Driven, drive_each
 
 MODES = ("random play", "no input")
 ROUNDING = 1e-6  # of a range's width: a window of rendered frames itself must never fall out by a rounding error
 SHOWN_FRAMES = (1, 60, 300, 1000, 2000)
-DRIVEN_WINDOWS = 4  # of each script, in the rendered world
 DECODED_EVERY = 3  # windows of rendered clips, for each one that also goes through the autoencoder
+
+
+class Rendered(NamedTuple):
+    """Statistics of windows of rendered frames: S = the pictures' and the latents'.
+
+    Attributes:
+        pictures: [W, S_pictures] of the frames themselves.
+        decoded: [V, S_pictures] of those that also went through the autoencoder.
+        latents: [V, S_latents] of these.
+    """
+
+    pictures: NDArray[np.float64]
+    decoded: NDArray[np.float64]
+    latents: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -49,15 +63,28 @@ class Ranges:
     decoded: NDArray[np.float64]
     windows: int
 
+    @classmethod
+    def of(cls, parts: Sequence[Rendered]) -> Ranges:
+        """The ranges that some windows span."""
+        pictures, decoded, latents = (
+            np.stack([values.min(0), values.max(0)]) for values in map(np.concatenate, zip(*parts, strict=True))
+        )
+        return cls(
+            np.concatenate([pictures, latents], axis=1),
+            np.concatenate([decoded, latents], axis=1),
+            sum(len(part.pictures) for part in parts),
+        )
+
 
 def measure(task: Task) -> dict[str, Any]:
     """Generates long streams and compares their windows with those of rendered clips.
 
     Returns:
         range, decoded_range: {statistic: [lowest, highest]} of the rendered windows, and of these through the
-        autoencoder; streams: {mode: {statistic: {"lowest", "highest", "within", "share_within", "within_decoded"}}};
-        within: whether every window of every statistic is in range; within_decoded: in either range; outside,
-        outside_decoded: which are not.
+        autoencoder; rendered_streams: {mode: {statistic: share of the rendered world's own windows that lie within the
+        range of all its other streams and clips}}, empty where it cannot be driven; streams: {mode: {statistic:
+        {"lowest", "highest", "within", "share_within", "within_decoded"}}}; within: whether every window of every
+        statistic is in range; within_decoded: in either range; outside, outside_decoded: which are not.
 
     Raises:
         Unavailable: if there is no player, or no clip is as long as a window.
@@ -70,9 +97,14 @@ def measure(task: Task) -> dict[str, Any]:
     scripts = [random_play(rng, options.drift_frames) for _ in range(count)]
     scripts += [idle(options.drift_frames) for _ in range(count)]
 
-    cut = [script[: DRIVEN_WINDOWS * options.drift_window] for script in scripts]
-    driven, truth = drive_all(task, places, cut)
-    ranges = _ranges(task, [] if driven is None else [seen.frames for seen in driven])
+    recorded = _recorded(task)
+    driven: list[Rendered] = []
+
+    def take(seen: Driven) -> None:
+        driven.append(_rendered(task, _cut(seen.frames[1:], options.drift_window), 1))
+
+    truth = drive_each(task, places, scripts, take)
+    ranges = Ranges.of([recorded, *(driven if truth["rendered"] else [])])
     values = _generated(task, places, scripts)  # mode -> [B, num_windows, S]
     figures: dict[str, Any] = {
         "names": NAMES,
@@ -83,6 +115,7 @@ def measure(task: Task) -> dict[str, Any]:
         "truth": truth,
         "range": dict(zip(NAMES, ranges.rendered.T.tolist(), strict=True)),
         "decoded_range": dict(zip(NAMES, ranges.decoded.T.tolist(), strict=True)),
+        "rendered_streams": _own(recorded, driven, count) if truth["rendered"] else {},
         "streams": {mode: _compare(values[mode], ranges) for mode in MODES},
         "values": {mode: values[mode].round(4).tolist() for mode in MODES},
     }
@@ -99,12 +132,15 @@ def measure(task: Task) -> dict[str, Any]:
     return figures
 
 
+def _inside(values: NDArray[np.float64], span: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether statistics [..., S] lie in ranges [2, S]."""
+    low, high = span
+    return (values >= low - ROUNDING * (high - low)) & (values <= high + ROUNDING * (high - low))
+
+
 def _compare(values: NDArray[np.float64], ranges: Ranges) -> dict[str, Any]:
     """Each statistic of streams [B, num_windows, S] against the ranges."""
-    inside, decoded = (
-        (values >= low - ROUNDING * (high - low)) & (values <= high + ROUNDING * (high - low))
-        for low, high in (ranges.rendered, ranges.decoded)
-    )
+    inside, decoded = _inside(values, ranges.rendered), _inside(values, ranges.decoded)
     return {
         name: {
             "lowest": float(values[..., s].min()),
@@ -117,30 +153,42 @@ def _compare(values: NDArray[np.float64], ranges: Ranges) -> dict[str, Any]:
     }
 
 
-def _ranges(task: Task, driven: Sequence[NDArray[np.uint8]]) -> Ranges:
-    """The ranges of recorded stretches, as many as the options say, and of driven ones [T, H, W, 3]."""
+def _own(recorded: Rendered, driven: Sequence[Rendered], count: int) -> dict[str, dict[str, float]]:
+    """How the rendered world's streams fare, `count` of each mode: each against all else that is rendered."""
+    inside = []
+    for number, own in enumerate(driven):
+        others = Ranges.of([recorded, *driven[:number], *driven[number + 1 :]])
+        inside.append(_inside(np.concatenate([own.pictures, own.latents], axis=1), others.rendered))
+    by_mode = {MODES[0]: np.concatenate(inside[:count]), MODES[1]: np.concatenate(inside[count:])}
+    return {mode: dict(zip(NAMES, within.mean(0).tolist(), strict=True)) for mode, within in by_mode.items()}
+
+
+def _recorded(task: Task) -> Rendered:
+    """Windows of recorded clips, as many as the options say."""
     length = task.options.drift_window
     places = task.held_out.places(task.options.drift_reference, length, task.rng("drift"))
     if not places:
         raise Unavailable(f"clips must be at least {length} frames long, the longest has {task.held_out.longest()}")
-    own = [frames[first : first + length] for frames in driven for first in range(1, len(frames) - length + 1, length)]
+    return _rendered(task, (task.held_out.frames(place) for place in places), DECODED_EVERY)
+
+
+def _cut(frames: NDArray[np.uint8], length: int) -> list[NDArray[np.uint8]]:
+    """Cuts [T, H, W, 3] into windows; what does not fill one is left out."""
+    return [frames[first : first + length] for first in range(0, len(frames) - length + 1, length)]
+
+
+def _rendered(task: Task, stretches: Iterable[NDArray[np.uint8]], decoded_every: int) -> Rendered:
+    """Statistics of windows of rendered frames, one of `decoded_every` of them also through the autoencoder."""
     pictures, latents, decoded = [], [], []
-    for number in range(len(places) + len(own)):
-        frames = task.held_out.frames(places[number]) if number < len(places) else own[number - len(places)]
-        pictures.append(windows(frame_statistics(frames), length))
-        if number % DECODED_EVERY == 0 or number >= len(places):
+    for number, frames in enumerate(stretches):
+        pictures.append(windows(frame_statistics(frames), len(frames)))
+        if number % decoded_every == 0:
             encoded = encode(task, frames)
-            latents.append(windows(latent_statistics(encoded[0].float().cpu().numpy()), length))
-            decoded.append(windows(frame_statistics(decode(task, encoded)), length))
+            latents.append(windows(latent_statistics(encoded[0].float().cpu().numpy()), len(frames)))
+            decoded.append(windows(frame_statistics(decode(task, encoded)), len(frames)))
         if (number + 1) % 20 == 0:
-            task.report(f"{number + 1}/{len(places) + len(own)} windows of rendered clips")
-    seen, shown, inner = (np.concatenate(rows) for rows in (pictures, decoded, latents))
-    inner_range = np.stack([inner.min(0), inner.max(0)])
-    return Ranges(
-        np.concatenate([np.stack([seen.min(0), seen.max(0)]), inner_range], axis=1),
-        np.concatenate([np.stack([shown.min(0), shown.max(0)]), inner_range], axis=1),
-        len(seen),
-    )
+            task.report(f"{number + 1} windows of rendered clips")
+    return Rendered(*(np.concatenate(rows) for rows in (pictures, decoded, latents)))
 
 
 def _generated(

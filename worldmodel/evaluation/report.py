@@ -169,6 +169,9 @@ def _drift(figures: Mapping[str, Any], out: Path) -> str:
         rows.append(cells)
     outside = ", ".join(figures["outside"])
     verdict = f"Outside somewhere: {outside}." if outside else "None is ever outside."
+    for mode, shares in figures.get("rendered_streams", {}).items():
+        mean = sum(shares.values()) / len(shares)
+        verdict += f" The rendered world's own streams are within the range of the others in {mean:.1%}, {mode}."
     return (
         f"<p>{figures['num_streams']} streams were played at random and as many left alone, for {figures['frames']:,} "
         f"frames. Each statistic is averaged over windows of {figures['window_frames']} frames and should stay in the "

@@ -9,7 +9,7 @@ Shapes: T frames, H W pixels.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -188,27 +188,40 @@ def _follow(
     return Driven(np.stack(pictures), Track.of(told))
 
 
-def drive_all(
-    task: Task, places: Sequence[Place], scripts: Sequence[Sequence[Action]]
-) -> tuple[list[Driven] | None, dict[str, Any]]:
-    """Drives the rendered world from the end of each place's context.
+def drive_each(
+    task: Task, places: Sequence[Place], scripts: Sequence[Sequence[Action]], take: Callable[[Driven], None]
+) -> dict[str, Any]:
+    """Drives the rendered world from the end of each place's context, one place after the other.
 
     Args:
         task: the evaluation.
         places: stretches of clips; the script begins at their frame `context_frames - 1`.
         scripts: one per place.
+        take: is given what was seen at each place.
 
     Returns:
-        What was seen at each place, or None if the world cannot be driven; and for the record {"rendered": bool,
-        "why": the reason if it cannot}.
+        For the record {"rendered": bool, "why": the reason if the world cannot be driven}.
     """
-    driven = []
     with RenderedWorlds(task) as worlds:
         for number, (place, script) in enumerate(zip(places, scripts, strict=True)):
             try:
-                driven.append(worlds.drive(place.clip, place.first + task.options.context_frames - 1, script))
+                seen = worlds.drive(place.clip, place.first + task.options.context_frames - 1, script)
             except Unavailable as reason:
-                return None, {"rendered": False, "why": str(reason)}
+                return {"rendered": False, "why": str(reason)}
+            take(seen)
             if (number + 1) % 4 == 0:
                 task.report(f"rendered the truth of {number + 1}/{len(places)} scripts")
-    return driven, {"rendered": True}
+    return {"rendered": True}
+
+
+def drive_all(
+    task: Task, places: Sequence[Place], scripts: Sequence[Sequence[Action]]
+) -> tuple[list[Driven] | None, dict[str, Any]]:
+    """As `drive_each`.
+
+    Returns:
+        What was seen at each place, or None if the world cannot be driven; and what `drive_each` returns.
+    """
+    driven: list[Driven] = []
+    truth = drive_each(task, places, scripts, driven.append)
+    return driven if truth["rendered"] else None, truth
