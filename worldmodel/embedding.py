@@ -27,8 +27,16 @@ class NoiseConfig:
     # last input: nothing new comes into view then, and what is wrong is seen again and made more of. None: the same.
     rest_bucket: int | None = None
     rest_frames: int = 40
+    # From then on one chunk in so many becomes the stream's past; those between are imagined from the same past again,
+    # so what is wrong with them is not made more of.
+    rest_every: int = 1
     redraw: float = 0.0  # share of clips that learn from context frames that the model redrew: WorldModel.redraw
     redraw_steps: int = 2  # solver steps of it
+
+    @property
+    def rests(self) -> bool:
+        """Whether a stream that nothing is asked of goes on in another way."""
+        return self.rest_bucket is not None or self.rest_every > 1
 
     def __post_init__(self) -> None:
         if self.num_buckets < 2 or not 0 <= self.stream_bucket < self.num_buckets:
@@ -38,8 +46,11 @@ class NoiseConfig:
             )
         if self.rest_bucket is not None and not 0 <= self.rest_bucket < self.num_buckets:
             raise ValueError(f"noise.rest_bucket must be one of {self.num_buckets} buckets, got {self.rest_bucket}")
-        if self.rest_frames < 1:
-            raise ValueError(f"noise.rest_frames must be 1 or more, got {self.rest_frames}")
+        if self.rest_frames < 1 or self.rest_every < 1:
+            raise ValueError(
+                f"noise.rest_frames and noise.rest_every must be 1 or more, "
+                f"got {self.rest_frames} and {self.rest_every}"
+            )
         if not 0 <= self.max_sigma < 1:
             raise ValueError(f"noise.max_sigma must lie in [0, 1), got {self.max_sigma}")
         if not 0 <= self.redraw <= 1 or self.redraw_steps < 1:

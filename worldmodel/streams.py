@@ -59,6 +59,7 @@ class Streams:
 
     Attributes:
         latents: [B, C, h, w] of each stream's newest frame.
+        before: [B, C, h, w] of the frame that its next chunk follows; an older one where it is at rest.
         quiet: frames since anything was asked of each stream.
     """
 
@@ -85,6 +86,7 @@ class Streams:
         )
         dtype = world.embedding.position.dtype
         self.latents = torch.zeros(self.num_streams, *world.latent_shape, dtype=dtype, device=world.device)
+        self.before = self.latents
         if world.layout.sink_tokens and reference is not None:
             world.backbone.sinks(reference.repeat(self.copies, 1, 1), world.layout, self.cache)
 
@@ -94,7 +96,7 @@ class Streams:
         pairs = list(zip(rows, self.past, strict=True))
         prepared = collate([conditions.prepare(values, chunk_frames, past=past) for values, past in pairs])
         self.past = [conditions.recall(past, values) for values, past in pairs]
-        if self.world.config.noise.rest_bucket is not None:
+        if self.world.config.noise.rests:
             for row, values in enumerate(rows):
                 asked = any(conditions.asks(frame) for frame in values)
                 self.quiet[row] = 0 if asked else self.quiet[row] + chunk_frames
@@ -126,8 +128,10 @@ class Streams:
         watch.lap("conditions")
         rest = self._rest()
         bucket = self._bucket(rest)
+        kept = self._kept()
+        before = self.before
         for index, step in enumerate(world.layout.steps):
-            context = corrupt(self.latents[:, None], bucket, world.config.noise, self.generators)
+            context = corrupt(before[:, None], bucket, world.config.noise, self.generators)
             inputs = to_tokens(context, world.config.patch_size)
             tokens = world.embedding(inputs, bucket, index)[:, 0].repeat(copies, 1, 1)
             if isinstance(direct, Tensor):
@@ -139,8 +143,16 @@ class Streams:
             watch.lap("backbone")
             self.latents = self._imagine(hidden, rest) if known is None else known[:, index]
             watch.lap("head")
-            yield self.latents
-        self.cache.num_chunks += 1
+            before = self.latents
+            yield before
+        self.before = torch.where(kept.view(-1, 1, 1, 1), before, self.before)
+        self.cache.num_chunks += kept.repeat(copies)
+
+    def _kept(self) -> Tensor:
+        """Whether each stream's next chunk becomes its past: [B] bool; at rest one in so many does."""
+        noise = self.world.config.noise
+        over = [(quiet - noise.rest_frames) // self.world.config.layout.chunk_frames for quiet in self.quiet]
+        return torch.tensor([chunks < 0 or chunks % noise.rest_every == 0 for chunks in over], device=self.world.device)
 
     def _rest(self) -> Tensor:
         """How much each stream is at rest, 0 to 1: [B]."""
@@ -183,7 +195,7 @@ class Streams:
         last = latents.shape[1] - 1
         num_chunks = min(last // layout.chunk_frames, layout.window_chunks)
         first = last - num_chunks * layout.chunk_frames
-        self.latents = latents[:, first]
+        self.latents = self.before = latents[:, first]
         self.past = [self.world.conditions.recall([], conditions[:first])]
         for start in range(first, last, layout.chunk_frames):
             stop = start + layout.chunk_frames
@@ -199,8 +211,8 @@ class Streams:
         self.decoder.copy_row(source, row, other.decoder)
         self.past[row] = list(other.past[source])
         self.quiet[row] = other.quiet[source]
-        self.latents = self.latents.clone()
-        self.latents[row] = other.latents[source]
+        self.latents, self.before = self.latents.clone(), self.before.clone()
+        self.latents[row], self.before[row] = other.latents[source], other.before[source]
         if self.reference is not None and other.reference is not None:
             self.reference = self.reference.clone()
             self.reference[row] = other.reference[source]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from conditions import ConditionSet
 from tests.tiny import tiny_actions, tiny_frames, tiny_world
@@ -54,6 +55,34 @@ def test_rest_comes_by_and_by_and_ends_at_once() -> None:
         assert session._streams.quiet == [quiet]
 
 
+def test_at_rest_only_one_frame_in_so_many_becomes_the_past() -> None:
+    world = tiny_world()
+    world.config.noise = NoiseConfig(max_sigma=0.9, stream_bucket=1, rest_frames=2, rest_every=3)
+    session = world.session(0, tiny_frames(3), tiny_actions(2))
+    streams, kept = session._streams, []
+    for _ in range(9):
+        chunks = int(streams.cache.num_chunks)
+        session.step(STILL)
+        kept.append(int(streams.cache.num_chunks) - chunks)
+        assert bool(kept[-1]) == bool((streams.before == streams.latents).all())
+    assert kept == [1, 1, 0, 0, 1, 0, 0, 1, 0]
+
+
+def test_what_was_not_kept_leaves_no_trace() -> None:
+    """Once asked again, a stream goes on as one that never imagined the frames between, given its noise."""
+    world = tiny_world()
+    world.config.noise = NoiseConfig(max_sigma=0.9, stream_bucket=1, rest_frames=2, rest_every=100)
+    rested, other = (world.session(0, tiny_frames(3), tiny_actions(2)) for _ in range(2))
+    for step in range(12):
+        rested.step(STILL)
+        if step < 2:  # the second begins the rest, and is kept
+            other.step(STILL)
+    other._streams.generators[0].set_state(rested._streams.generators[0].get_state())
+    rested.step(ASKING)
+    other.step(ASKING)
+    assert torch.equal(rested.latents, other.latents)
+
+
 def test_rows_rest_on_their_own_and_a_fork_takes_its_source_s_rest() -> None:
     world = tiny_world()
     world.config.noise = NoiseConfig(max_sigma=0.9, stream_bucket=1, rest_bucket=15, rest_frames=4)
@@ -78,7 +107,9 @@ def test_what_asks_for_something() -> None:
         conditions.asks({"keyboard": {"foward": 1}})
 
 
-@pytest.mark.parametrize(("field", "value"), [("rest_bucket", 20), ("rest_bucket", -1), ("rest_frames", 0)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("rest_bucket", 20), ("rest_bucket", -1), ("rest_frames", 0), ("rest_every", 0)]
+)
 def test_a_rest_that_cannot_be_is_refused(field: str, value: int) -> None:
     with pytest.raises(ValueError, match=field):
         NoiseConfig(**{field: value})
