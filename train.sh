@@ -29,6 +29,7 @@ blockworld-* | avatar-* | luanti-*) echo "error: SIZE must be small, base or lar
 *) echo "error: TASK must be blockworld, avatar or luanti, got $task" >&2 && exit 2 ;;
 esac
 name=$task$([ "$size" = base ] || echo "-$size")
+run=runs/$name${FROM:+-on}
 sets=("data.clips=data/$name/train") kwargs=()
 case $task in
 blockworld) # one biome where the model is small, every biome where it is large
@@ -42,13 +43,14 @@ luanti) # the world of blocks' model, on several lands of the game, `clips` of e
     [ "$size" = large ] || initial=${initial:-checkpoints/blockworld} ;;
 esac
 [ -z "$initial" ] || sets+=("initial=$initial" training.principal_start=false)
+[ -z "${FROM:-}" ] || sets+=(training.dynamics.lr=2.0e-3) # two thirds of what it began with
 
 # One process, or one for each GPU where there are several.
 train() {
     if [ "$(nvidia-smi --list-gpus 2>/dev/null | wc -l)" -gt 1 ]; then
-        accelerate launch -m worldmodel.training "config=configs/$config.yaml" "${sets[@]}" "run=runs/$name" "$@"
+        accelerate launch -m worldmodel.training "config=configs/$config.yaml" "${sets[@]}" "run=$run" "$@"
     else
-        python -m worldmodel.training "config=configs/$config.yaml" "${sets[@]}" "run=runs/$name" "$@"
+        python -m worldmodel.training "config=configs/$config.yaml" "${sets[@]}" "run=$run" "$@"
     fi
 }
 
@@ -63,9 +65,9 @@ train stage=latents
 train stage=dynamics "max_minutes=$dynamics_minutes"
 
 mkdir -p "checkpoints/$name"
-cp -r "runs/$name/dynamics/export/." "checkpoints/$name/"
-python -m worldmodel.training.curves "runs/$name" "checkpoints/$name/curves.png"
+cp -r "$run/dynamics/export/." "checkpoints/$name/"
+python -m worldmodel.training.curves "$run" "checkpoints/$name/curves.png"
 echo "python play.py --checkpoint checkpoints/$name    plays it"
-echo "python -m worldmodel.evaluation --checkpoint checkpoints/$name --data DIR --out runs/$name/evaluation    measures it,"
+echo "python -m worldmodel.evaluation --checkpoint checkpoints/$name --data DIR --out $run/evaluation    measures it,"
 echo "on worlds that it has not seen:"
 echo "python -m envs.record --world $world ${kwargs[*]:-} --clips 16 --frames 400 --seed 1000000 --out DIR"

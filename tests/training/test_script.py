@@ -71,6 +71,9 @@ def test_a_world_is_trained_on(task: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert [config.stage for config in configs] == ["latents", "dynamics"]
     assert {config.initial for config in configs} == {"checkpoints/avatar"}
     assert not any(config.training.principal_start for config in configs)
+    own = load_config([f"config=configs/{'avatar' if task == 'avatar' else 'blockworld'}.yaml"])
+    assert {config.training.dynamics.lr for config in configs} == {2e-3} != {own.training.dynamics.lr}
+    assert {config.run for config in configs} == {f"runs/{task}-on"}, "apart from a run from nothing"
 
 
 @pytest.mark.parametrize(
