@@ -128,7 +128,7 @@ class Streams:
         watch.lap("conditions")
         rest = self._rest()
         bucket = self._bucket(rest)
-        kept = self._kept()
+        kept = self._kept(memory=known is not None)
         before = self.before
         for index, step in enumerate(world.layout.steps):
             context = corrupt(before[:, None], bucket, world.config.noise, self.generators)
@@ -148,11 +148,12 @@ class Streams:
         self.before = torch.where(kept.view(-1, 1, 1, 1), before, self.before)
         self.cache.num_chunks += kept.repeat(copies)
 
-    def _kept(self) -> Tensor:
-        """Whether each stream's next chunk becomes its past: [B] bool; at rest one in so many does."""
+    def _kept(self, memory: bool) -> Tensor:
+        """Whether each stream's next chunk becomes its past: [B] bool; at rest one in so many does, a memory always."""
         noise = self.world.config.noise
         over = [(quiet - noise.rest_frames) // self.world.config.layout.chunk_frames for quiet in self.quiet]
-        return torch.tensor([chunks < 0 or chunks % noise.rest_every == 0 for chunks in over], device=self.world.device)
+        kept = [memory or chunks < 0 or chunks % noise.rest_every == 0 for chunks in over]
+        return torch.tensor(kept, device=self.world.device)
 
     def _rest(self) -> Tensor:
         """How much each stream is at rest, 0 to 1: [B]."""

@@ -68,6 +68,13 @@ def test_at_rest_only_one_frame_in_so_many_becomes_the_past() -> None:
     assert kept == [1, 1, 0, 0, 1, 0, 0, 1, 0]
 
 
+def test_a_memory_of_rest_is_kept_whole() -> None:
+    world = tiny_world()
+    world.config.noise = NoiseConfig(max_sigma=0.9, stream_bucket=1, rest_frames=2, rest_every=3)
+    session = world.session(0, tiny_frames(4), [STILL] * 3)
+    assert int(session._streams.cache.num_chunks) == 3 and session._streams.quiet == [3]
+
+
 def test_what_was_not_kept_leaves_no_trace() -> None:
     """Once asked again, a stream goes on as one that never imagined the frames between, given its noise."""
     world = tiny_world()
