@@ -136,10 +136,10 @@ class ConditionSet(nn.Module):
             if not isinstance(frame, Mapping):
                 raise ValueError(f"conditions must be a dict of {', '.join(self.names)}, got {type(frame).__name__}")
             self._check_names(frame)
-        frames = self._followed(frames)
+        followed = self._followed(frames)
         columns = {}
         for name in self.names:
-            column = [frame.get(name) for frame in frames]
+            column = [frame.get(name) for frame in followed]
             columns[name] = Column(column, np.array([value is not None for value in column], bool))
         return self.prepare_columns(columns, len(values), chunk_frames, device, len(past))
 
