@@ -34,7 +34,8 @@ sets=("data.clips=data/$name/train") kwargs=()
 case $task in
 blockworld) # one biome where the model is small, every biome where it is large
     world=worldmodel/BlockWorld-v0 kwargs=(--world-kwargs "biome=$([ "$size" = large ] && echo default || echo meadow)") ;;
-avatar) world=worldmodel/Avatar-v0 ;;
+avatar) # moods change often, or there is little to learn them from
+    world=worldmodel/Avatar-v0 kwargs=(--world-kwargs "caption_s=[0.48,1.44]") ;;
 luanti) # the world of blocks' model, on several lands of the game, `clips` of each; another is kept to measure it in
     world=worldmodel/Luanti-v0 kwargs=(--world-kwargs world_seed=46)
     config=$([ "$size" = large ] && echo blockworld-large || echo blockworld)
