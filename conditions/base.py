@@ -309,6 +309,47 @@ class Condition(nn.Module):
         return self.from_array(values) if isinstance(values, np.ndarray) else list(values)
 
 
+class ArrayCondition(Condition):
+    """Base of conditions whose raw and packed values are arrays with parts that may be unknown, NaN there.
+
+    A subclass defines `check_values`, by which one value and a stretch of them are checked alike.
+    """
+
+    def check_values(self, array: np.ndarray, stacked: bool) -> np.ndarray:
+        """Returns one value as it is packed, or where `stacked` T of them, checked.
+
+        Raises:
+            ValueError: for values that do not fit.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define check_values(self, array, stacked)")
+
+    def validate(self, value: Any) -> np.ndarray:
+        """Checks one raw value; what is unknown stays so.
+
+        Raises:
+            ValueError: as `check_values`.
+        """
+        return self.check_values(np.asarray(value), stacked=False)
+
+    def column(self, values: np.ndarray | Sequence[Any]) -> np.ndarray:
+        """Returns values as one packed array [T, ...], checked.
+
+        Raises:
+            ValueError: as `check_values`.
+        """
+        if isinstance(values, np.ndarray):
+            return self.check_values(values, stacked=True)
+        return self.to_array([self.validate(value) for value in values])
+
+    def to_array(self, values: Sequence[Any]) -> np.ndarray:
+        """Packs validated raw values into one array [T, ...]."""
+        return np.stack(values) if len(values) else self.check_values(pack(self.space, [], self.name), stacked=True)
+
+    def from_array(self, array: np.ndarray) -> list[np.ndarray]:
+        """Undoes `to_array`, checking the array."""
+        return list(self.check_values(array, stacked=True))
+
+
 def _same(value: Any, other: Any) -> bool:
     """Whether two raw values of one space are equal; of numbers, NaN is what is not known, and equals itself."""
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":

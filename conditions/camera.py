@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from conditions.base import Condition
+from conditions.base import ArrayCondition
 from conditions.registry import register
 from conditions.values import check_array
 
@@ -20,7 +20,7 @@ UPRIGHT = 90.0  # degrees of pitch, up or down, at which a view stops
 
 
 @register("camera")
-class Camera(Condition):
+class Camera(ArrayCondition):
     """One token a frame from [pitch, yaw] in degrees per step: pitch > 0 looks down, yaw > 0 turns right.
 
     With `level` it also tells the pitch of the view after the step, so that a stream knows where the horizon is when it
@@ -70,32 +70,25 @@ class Camera(Condition):
         array = np.asarray(value)
         return array[:2] if array.shape == (3,) else value
 
-    def validate(self, value: Any) -> np.ndarray:
+    def check_values(self, array: np.ndarray, stacked: bool) -> np.ndarray:
         """Checks [pitch, yaw] or [pitch, yaw, level]; the level is NaN where it is left out, and gone without `level`.
 
         Raises:
             ValueError: for another shape, angles out of range, or NaN in pitch or yaw.
         """
-        return self._check(np.asarray(value), stacked=False)
-
-    def column(self, values: np.ndarray | Sequence[Any]) -> np.ndarray:
-        """Returns values as [T, 2] float32, with `level` as [T, 3], checked.
-
-        Raises:
-            ValueError: as `validate`.
-        """
-        if isinstance(values, np.ndarray):
-            return self._check(values, stacked=True)
-        width = 3 if self.config.level else 2
-        return np.stack([self.validate(value) for value in values]) if len(values) else np.zeros((0, width), np.float32)
-
-    def to_array(self, values: Sequence[Any]) -> np.ndarray:
-        """Packs raw values."""
-        return self.column(values)
-
-    def from_array(self, array: np.ndarray) -> list[np.ndarray]:
-        """Undoes `to_array`."""
-        return list(self._check(array, stacked=True))
+        if array.ndim != 1 + stacked or array.shape[-1:] != (3,) or array.dtype.kind not in "biuf":
+            checked = check_array(self.space, array, self.name, stacked)  # type: ignore[arg-type]
+            unknown = np.full((*checked.shape[:-1], 1), np.nan, np.float32)
+            return np.concatenate([checked, unknown], axis=-1) if self.config.level else checked
+        checked = check_array(self.space, array[..., :2], self.name, stacked)  # type: ignore[arg-type]
+        if not self.config.level:
+            return checked
+        level = array[..., 2:].astype(np.float32)
+        if (np.abs(level) > UPRIGHT).any():
+            raise ValueError(
+                f"the level of {self.name} must be -90 to 90 degrees, NaN where unknown, got {level.ravel()[:8]}"
+            )
+        return np.concatenate([checked, level], axis=-1)
 
     def observe(self, value: Any, info: Mapping[str, Any]) -> Any:
         """Adds the level that the world tells as `info["pitch"]`."""
@@ -118,8 +111,8 @@ class Camera(Condition):
 
     def obscure(self, x: Tensor, rows: Tensor) -> Tensor:
         """Makes the level unknown in clips [B] bool of x [B, T, 2, 3]."""
-        hidden = torch.stack([torch.zeros_like(rows), torch.zeros_like(rows), rows], dim=-1)
-        return x.masked_fill(hidden[:, None, None], float("nan"))
+        level = x[..., 2:].masked_fill(rows[:, None, None, None], float("nan"))
+        return torch.cat([x[..., :2], level], dim=-1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Turns [B, T, 2] degrees into [B, T, 1, features]: the angles over `scale`, and sines and cosines of them.
@@ -134,21 +127,6 @@ class Camera(Condition):
         known = (~now[..., 2:].isnan()).float()
         level = _waves(now[..., 2:].nan_to_num() / UPRIGHT, bands)
         return torch.cat([_waves(now[..., :2] / self.config.scale, bands), known, level * known], dim=-1).unsqueeze(-2)
-
-    def _check(self, array: np.ndarray, stacked: bool) -> np.ndarray:
-        if array.ndim != 1 + stacked or array.shape[-1:] != (3,) or array.dtype.kind not in "biuf":
-            checked = check_array(self.space, array, self.name, stacked)  # type: ignore[arg-type]
-            unknown = np.full((*checked.shape[:-1], 1), np.nan, np.float32)
-            return np.concatenate([checked, unknown], axis=-1) if self.config.level else checked
-        checked = check_array(self.space, array[..., :2], self.name, stacked)  # type: ignore[arg-type]
-        if not self.config.level:
-            return checked
-        level = array[..., 2:].astype(np.float32)
-        if (np.abs(level) > UPRIGHT).any():
-            raise ValueError(
-                f"the level of {self.name} must be -90 to 90 degrees, NaN where unknown, got {level.ravel()[:8]}"
-            )
-        return np.concatenate([checked, level], axis=-1)
 
 
 def _waves(value: Tensor, bands: range) -> Tensor:

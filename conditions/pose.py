@@ -15,7 +15,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from conditions.base import Condition
+from conditions.base import ArrayCondition
 from conditions.registry import register
 from conditions.values import check_array
 
@@ -35,7 +35,7 @@ class KeyPoints(spaces.Box):
 
 
 @register("pose")
-class Pose(Condition):
+class Pose(ArrayCondition):
     """Several tokens a frame from how far each joint moved since the frame before, through a linear layer.
 
     After the paper (arXiv 2508.19320): velocities fit any figure, wherever it stands. A raw value is
@@ -86,27 +86,23 @@ class Pose(Condition):
         """Returns points none of which is known."""
         return np.full(self.space.shape or (), np.nan, np.float32)
 
-    def validate(self, value: Any) -> np.ndarray:
-        """Checks one frame's points; NaN stays.
+    def check_values(self, array: np.ndarray, stacked: bool) -> np.ndarray:
+        """Checks points [K, 2]; NaN stays.
 
         Raises:
             ValueError: for another number of joints, infinity, or points far outside the picture.
         """
-        return self._check(np.asarray(value), stacked=False)
-
-    def column(self, values: np.ndarray | Sequence[Any]) -> np.ndarray:
-        """Returns points as [T, K, 2] float32, checked.
-
-        Raises:
-            ValueError: as `validate`.
-        """
-        if isinstance(values, np.ndarray):
-            return self._check(values, stacked=True)
-        return self.to_array([self.validate(value) for value in values])
-
-    def from_array(self, array: np.ndarray) -> list[np.ndarray]:
-        """Undoes `to_array`."""
-        return list(self._check(array, stacked=True))
+        joints = self.config.joints
+        if array.ndim != 2 + stacked or array.shape[-2:] != (len(joints), 2):
+            raise ValueError(
+                f"{self.name} must be [{'T, ' if stacked else ''}{len(joints)}, 2], x and y of {', '.join(joints)}, "
+                f"got {array.shape}: give NaN for joints that are missing, or set {self.name}.joints"
+            )
+        if array.dtype.kind != "f":
+            return check_array(self.space, array, self.name, stacked)  # type: ignore[arg-type]
+        missing = np.isnan(array)
+        checked = check_array(self.space, _known(array), self.name, stacked)  # type: ignore[arg-type]
+        return np.where(missing, np.float32(np.nan), checked).astype(np.float32)
 
     def prepare(self, values: np.ndarray | Sequence[Any]) -> Tensor:
         """Turns points into [T, K, 3]: x, y, and 1 where the joint is known; zeros where it is not."""
@@ -122,19 +118,6 @@ class Pose(Condition):
         if self.config.positions:
             inputs += [(now[..., :2] - 0.5) * 4 * now[..., 2:], now[..., 2:]]
         return self.linear(torch.cat(inputs, dim=-1).flatten(-2)).unflatten(-1, (self.num_tokens, self.features))
-
-    def _check(self, array: np.ndarray, stacked: bool) -> np.ndarray:
-        joints = self.config.joints
-        if array.ndim != 2 + stacked or array.shape[-2:] != (len(joints), 2):
-            raise ValueError(
-                f"{self.name} must be [{'T, ' if stacked else ''}{len(joints)}, 2], x and y of {', '.join(joints)}, "
-                f"got {array.shape}: give NaN for joints that are missing, or set {self.name}.joints"
-            )
-        if array.dtype.kind != "f":
-            return check_array(self.space, array, self.name, stacked)  # type: ignore[arg-type]
-        missing = np.isnan(array)
-        checked = check_array(self.space, _known(array), self.name, stacked)  # type: ignore[arg-type]
-        return np.where(missing, np.float32(np.nan), checked).astype(np.float32)
 
 
 def _known(points: np.ndarray) -> np.ndarray:
