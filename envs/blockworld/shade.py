@@ -230,7 +230,7 @@ def colour_of_ray(
         (r, g, b, depth, key): colour in [0, 1], distance to the first surface, water's included (`scene.far` for
         none), and an integer that differs between pixels across which a picture has an edge.
     """
-    t, x, y, z, face, block, part, wet, wave = trace(grid, ox, oy, oz, dx, dy, dz, scene.far)
+    t, x, y, z, face, block, part, wet, wave = trace(grid, ox, oy, oz, dx, dy, dz, scene.far, True)
     fog_r, fog_g, fog_b = sky(scene, dx, dy, dz)
     if face == NOTHING:
         r, g, b, key = heavens(scene, ox, oy, oz, dx, dy, dz)
