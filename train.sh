@@ -41,7 +41,6 @@ luanti) # the world of blocks' model, on several lands of the game, `clips` of e
     config=$([ "$size" = large ] && echo blockworld-large || echo blockworld)
     # dry grassland where the model is small, and it goes on from the embedded world's; many kinds of land where it is large
     sets=("data.mix={$(for land in $lands; do printf '"land-%s":{"clips":"data/%s/land-%s"},' "$land" "$name" "$land"; done)}")
-    sets+=(model.flow.guidance=3.0 model.flow.guidance_until=0.0) # a step on its ground shows less than on the meadow's
     [ "$size" = large ] || initial=${initial:-checkpoints/blockworld} ;;
 esac
 [ -z "$initial" ] || sets+=("initial=$initial" training.principal_start=false)
