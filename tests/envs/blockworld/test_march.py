@@ -12,7 +12,7 @@ FAR = 60.0
 
 
 def walk(grid, origin, direction, far):
-    """What `trace` returns without plants, from all planes that the ray crosses, in order; (t, cell, face, block, wet)."""
+    """What `trace` returns without plants, from all planes that the ray crosses: (t, cell, face, block, wet)."""
     crossings = []
     for axis in range(3):
         if direction[axis] == 0.0:
