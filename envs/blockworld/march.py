@@ -67,7 +67,9 @@ def trace(
     far: float,
     plants: bool,
 ) -> tuple[float, int, int, int, int, int, float, float, float]:
-    """Follows a ray of unit direction d from o, at most `far` blocks.
+    """Follows a ray of unit direction d from o, at most `far` blocks, past plants or not.
+
+    It goes from tile to tile, and from cell to cell only where it is as low as something in the tile.
 
     Returns:
         (t, x, y, z, face, block, part, wet, surface): distance, cell and face that was met (`NOTHING` if none,
@@ -82,7 +84,7 @@ def trace(
     tile_x, tile_z = int(math.floor(ox)) >> TILE_SHIFT, int(math.floor(oz)) >> TILE_SHIFT
     tile_tx = abs((((tile_x + px) << TILE_SHIFT) - ox) * ix)
     tile_tz = abs((((tile_z + pz) << TILE_SHIFT) - oz) * iz)
-    # above all blocks, or below them, is nothing more to meet
+    # above all blocks and below them there is nothing to meet
     end = min(far, max(0.0, ((float(grid.ceiling) if dy > 0.0 else 0.0) - oy) * iy)) if dy != 0.0 else far
     t, side, wet, entered, surface = 0.0, NOTHING, 0.0, -1.0, -1.0
     while t < end:
