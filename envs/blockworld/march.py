@@ -147,7 +147,7 @@ def trace(
             tile_z += sz
             tile_tz += TILE_SIZE * az
     if entered >= 0.0:
-        wet += max(far - entered, 0.0)
+        wet += far - entered
     return far, 0, 0, 0, NOTHING, 0, 0.0, wet, surface
 
 

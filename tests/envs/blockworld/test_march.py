@@ -70,7 +70,7 @@ def test_a_ray_meets_what_a_slow_walk_meets(biome):
     assert wet > 15 or biome == "meadow"
 
 
-def test_a_point_is_lit_where_a_slow_walk_meets_nothing():
+def test_a_point_is_lit_where_a_slow_walk_past_plants_meets_nothing():
     grid = generate(3, "default")
     sun = np.array([0.45, 0.75, 0.35])
     sun = tuple(sun / np.linalg.norm(sun))
@@ -82,7 +82,7 @@ def test_a_point_is_lit_where_a_slow_walk_meets_nothing():
     assert 80 < lit < 760
 
 
-def test_plants_are_met_before_what_is_behind_them_and_throw_no_shadow():
+def test_plants_are_met_before_what_is_behind_them():
     grid = generate(3, "meadow")
     plants = 0
     for origin, direction in rays(grid, 10_000, seed=7):
