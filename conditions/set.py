@@ -86,19 +86,25 @@ class ConditionSet(nn.Module):
         self._check_names(values)
         return {name: self[name].validate(value) for name, value in values.items() if value is not None}
 
-    def frame_places(self, chunk_frames: int) -> list[list[int]]:
+    def frame_places(self, chunk_frames: int, ahead: int = 0) -> list[list[int]]:
         """Which of a chunk's M tokens tell of each of its F frames: F lists of one length.
 
-        Of a condition of frame rate these are a frame's own tokens, of one of chunk rate all of them.
+        Of a condition of frame rate these are a frame's own tokens, of one of chunk rate all of them. After them come
+        those of frame rate of each of the `ahead` frames that follow; M, which is no token, where the chunk has ended.
         """
         places: list[list[int]] = [[] for _ in range(chunk_frames)]
-        first = 0
-        for condition in self:
-            count, values = condition.num_tokens, condition.values_per_chunk(chunk_frames)
-            for frame, own in enumerate(places):
-                start = first + (frame % values) * count
-                own += range(start, start + count)
-            first += count * values
+        end = self.tokens_per_chunk(chunk_frames)
+        for step in range(ahead + 1):
+            first = 0
+            for condition in self:
+                count, values = condition.num_tokens, condition.values_per_chunk(chunk_frames)
+                for frame, told in enumerate(places):
+                    start = first + ((frame + step) % values) * count
+                    if step == 0 or (condition.rate == "frame" and frame + step < chunk_frames):
+                        told += range(start, start + count)
+                    elif condition.rate == "frame":
+                        told += [end] * count
+                first += count * values
         return places
 
     def asks(self, values: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from einops import rearrange
 from torch import Tensor, nn
+from torch.nn import functional
 
 from worldmodel.flow import Generators, draw_normal, draw_uniform
 
@@ -105,7 +106,8 @@ class FrameEmbedding(nn.Module):
         width: D.
         num_buckets: noise buckets; one more row marks a reference picture.
         places: (M, F) places of a chunk's condition tokens and of its frames (`Layout.places`); (0, 0) learns none.
-        direct: which of a chunk's condition tokens are added to each of its F frames, F lists of one length, or none.
+        direct: which of a chunk's M condition tokens are added to each of its F frames, F lists of one length, or none;
+            M itself stands for nothing.
         shortcut: whether the frames also go past the backbone.
     """
 
@@ -165,6 +167,7 @@ class FrameEmbedding(nn.Module):
         """
         if not len(self.direct):
             return 0.0
+        conditions = functional.pad(conditions, (0, 0, 0, 1))  # [B, K, M + 1, D]
         return rearrange(self.entry(conditions[:, :, self.direct].flatten(-2)), "b k f d -> b (k f) 1 d")
 
     def past(self, tokens: Tensor) -> Tensor | float:

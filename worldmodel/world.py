@@ -69,7 +69,8 @@ def new_embedding(
     config: WorldConfig, layout: Layout, conditions: ConditionSet, values: int, width: int
 ) -> FrameEmbedding:
     """The embedding of a world's frames, with random weights: tokens of `values` numbers to `width`."""
-    direct = conditions.frame_places(config.layout.chunk_frames) if config.layout.direct else ()
+    chunk, ahead = config.layout.chunk_frames, config.layout.direct_ahead
+    direct = conditions.frame_places(chunk, ahead) if config.layout.direct else ()
     buckets, shortcut = config.noise.num_buckets, config.layout.shortcut
     return FrameEmbedding(values, layout.frame_tokens, width, buckets, layout.places, direct, shortcut)
 

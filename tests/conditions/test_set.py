@@ -239,3 +239,8 @@ def test_the_tokens_that_tell_of_a_frame() -> None:
         moved = list(still)
         moved[frame] = {"keyboard": {"jump": 1}, "camera": [3.0, 0.0], "text": "calm"}
         assert len(differ(moved)) == 2 and sorted(own) == sorted(said + differ(moved))
+    nothing = conditions.tokens_per_chunk(3)
+    ahead = conditions.frame_places(3, ahead=1)
+    for frame, told in enumerate(ahead):
+        after = [token for token in places[frame + 1] if token not in said] if frame < 2 else [nothing] * 2
+        assert told == places[frame] + after, "what is said once of the chunk is not told twice"

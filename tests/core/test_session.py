@@ -24,6 +24,7 @@ STEPS = 14  # more than three windows of four
         ("mlp", LayoutConfig(window_chunks=4)),
         ("dit", LayoutConfig(chunk_frames=2, window_chunks=2, reference="chunk", places=True)),
         ("dit", LayoutConfig(chunk_frames=2, window_chunks=2, direct=True, shortcut=True)),
+        ("dit", LayoutConfig(chunk_frames=2, window_chunks=2, direct=True, direct_ahead=1, shortcut=True)),
     ],
 )
 @torch.no_grad()

@@ -5,31 +5,64 @@ Shapes: B batch, T frames.
 
 from __future__ import annotations
 
-import torch
+from typing import Any
 
-from tests.tiny import tiny_actions, tiny_config, tiny_frames
+import torch
+from torch import Tensor
+
+from tests.tiny import tiny_actions, tiny_config, tiny_frames, tiny_world
+from worldmodel.layout import LayoutConfig
 from worldmodel.training.initial import adapt
 from worldmodel.world import WorldModel
 
 
-def test_what_a_condition_tells_besides_is_not_listened_to_at_first():
+def first_latents(world: WorldModel, chunk: list[dict[str, Any]]) -> Tensor:
+    """Latents of the first frame that a stream makes under a chunk's actions."""
+    session = world.session(seed=3, first_frames=tiny_frames(1))
+    next(session.stream_chunk(chunk))
+    assert session.latents is not None
+    return session.latents
+
+
+def test_what_a_condition_tells_besides_is_not_listened_to_at_first() -> None:
     """The camera's level comes after its turns: a stream of the new model is that of the old one, to the bit."""
     config = tiny_config()
-    torch.manual_seed(0)
-    before = WorldModel(config).eval()
-    config = tiny_config()
     config.conditions["camera"] = {"level": True}
+    before = tiny_world()
     after = adapt(before, config).eval()
     assert after.conditions["camera"].features > before.conditions["camera"].features
-    first, actions = tiny_frames(1), tiny_actions(6)
-    streams = [world.session(seed=3, first_frames=first) for world in (before, after)]
-    for action in actions:
+    streams = [world.session(seed=3, first_frames=tiny_frames(1)) for world in (before, after)]
+    for action in tiny_actions(6):
         one, other = (stream.step(action) for stream in streams)
         assert (one == other).all()
-    told = after.session(seed=3, first_frames=first)
-    weight = after.conditions["camera"].projection.weight
+    turns, level = [{"camera": [0.0, 0.0]}], [{"camera": [0.0, 0.0, 40.0]}]
+    assert (first_latents(after, turns) == first_latents(after, level)).all()
     with torch.no_grad():
-        weight[:, before.conditions["camera"].features :] += 1.0
-        told.step({"camera": [0.0, 0.0, 40.0]})
-        streams[1].step({"camera": [0.0, 0.0]})
-    assert (told.step(actions[0]) != streams[1].step(actions[0])).any(), "once it has weights, it is heard"
+        after.conditions["camera"].projection.weight[:, before.conditions["camera"].features :] += 1.0
+    assert (first_latents(after, turns) != first_latents(after, level)).any(), "once it has weights, it is heard"
+
+
+def test_what_is_told_ahead_is_not_listened_to_at_first() -> None:
+    """Frames that also hear of the next one begin as those that do not, to the bit."""
+    config = tiny_config()
+    config.layout = LayoutConfig(chunk_frames=2, window_chunks=4, direct=True, direct_ahead=1)
+    before = tiny_world(layout=LayoutConfig(chunk_frames=2, window_chunks=4, direct=True))
+    after = adapt(before, config).eval()
+    streams = [world.session(seed=3, first_frames=tiny_frames(1)) for world in (before, after)]
+    actions = tiny_actions(2)
+    for one, other in zip(*(stream.stream_chunk(actions) for stream in streams), strict=True):
+        assert (one == other).all()
+
+    def told(conditions: Tensor) -> Tensor:
+        """What is added to the first of a chunk's frames, the second's keyboard token being all ones or as it was."""
+        added = after.embedding.entering(conditions)
+        assert isinstance(added, Tensor)
+        return added[:, 0]
+
+    quiet = torch.zeros(1, 1, after.conditions.tokens_per_chunk(2), after.backbone.width)
+    loud = quiet.clone()
+    loud[:, :, after.conditions.frame_places(2)[1]] = 1.0
+    assert (told(quiet) == told(loud)).all()
+    with torch.no_grad():
+        after.embedding.entry.weight[:, before.embedding.entry.in_features :] += 0.3
+    assert (told(quiet) != told(loud)).any(), "once it has weights, the first frame hears of the second"

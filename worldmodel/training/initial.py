@@ -17,7 +17,8 @@ from worldmodel.checkpoint import compare
 from worldmodel.world import WorldConfig, WorldModel
 
 POSITIONS = ("embedding.position", "head.position")  # [N, width], learned per place in the frame
-PROJECTION = re.compile(r"conditions\.conditions\.\w+\.projection\.weight")  # [D, features]
+# [D, features]: what comes after those that there were is not listened to at first
+LISTENING = re.compile(r"conditions\.conditions\.\w+\.projection\.weight|embedding\.entry\.weight")
 FREE = ("gradient_checkpointing",)  # fields that change no result
 
 
@@ -26,8 +27,8 @@ def adapt(world: WorldModel, config: WorldConfig) -> WorldModel:
 
     Picture size, frame rate, chunk, window, noise and flow may differ. Learned places in the frame are interpolated to
     another size; places along the sequence are rotations, which are computed for any length; what a condition tells
-    besides, after all that it told before, is not listened to at first; all other weights are carried over as they are,
-    and must fit. What a condition counts by the frame (`audio.samples`, `pose.scale`) is the new configuration's
+    besides, after all that it told before, or tells of frames ahead, is not listened to at first; all other weights are
+    carried over as they are, and must fit. What a condition counts by the frame (`audio.samples`, `pose.scale`) is the new configuration's
     business.
 
     Args:
@@ -49,7 +50,7 @@ def adapt(world: WorldModel, config: WorldConfig) -> WorldModel:
     for key in POSITIONS:
         if given[key].shape != own[key].shape and given[key].shape[1:] == own[key].shape[1:]:
             given[key] = resize_places(given[key], _grid(world), _grid(model))
-    for key in filter(PROJECTION.fullmatch, own.keys() & given.keys()):
+    for key in filter(LISTENING.fullmatch, own.keys() & given.keys()):
         more = own[key].shape[1] - given[key].shape[1]
         if more > 0 and own[key].shape[0] == given[key].shape[0]:
             given[key] = functional.pad(given[key], (0, more))
