@@ -36,7 +36,7 @@ class LayoutConfig:
     reference: str = "none"  # the reference picture: none | sink (held once, never evicted) | chunk (in every chunk)
     places: bool = False  # a learned vector for each place in a chunk, so that a frame finds its own conditions sooner
     direct: bool = False  # conditions are also added to the input frames whose successors they lead to
-    direct_ahead: int = 0  # and with them those of so many frames after it that the chunk holds, where they tell of frames
+    direct_ahead: int = 0  # and with them what is told of so many frames after it, where the chunk holds them
     shortcut: bool = False  # the head also gets the input frame itself, so that the backbone need not carry it through
 
     def __post_init__(self) -> None:
@@ -45,7 +45,7 @@ class LayoutConfig:
                 raise ValueError(f"layout.{name} must be 1 or more, got {getattr(self, name)}")
         if self.direct_ahead and not (self.direct and 0 < self.direct_ahead < self.chunk_frames):
             raise ValueError(
-                f"layout.direct_ahead is a number of frames below layout.chunk_frames, and needs layout.direct=true, got "
+                f"layout.direct_ahead must be below layout.chunk_frames, and needs layout.direct=true, got "
                 f"{self.direct_ahead} with chunks of {self.chunk_frames} and direct={str(self.direct).lower()}"
             )
         if self.reference not in REFERENCES:

@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 
 from conditions import Prepared, collate
 from worldmodel.embedding import corrupt, to_latents, to_tokens
-from worldmodel.flow import draw_normal, guided_velocity, solve
+from worldmodel.flow import draw_normal, guided_velocity, solve, solver_timesteps
 
 if TYPE_CHECKING:
     from worldmodel.world import WorldModel
@@ -172,7 +172,8 @@ class Streams:
         guide = world.head.guide(hidden)
         # Guidance in a limited interval (Kynkaanniemi et al. 2024): over thousands of frames, guidance in every step
         # would exaggerate its own exaggerations. Timesteps are those of the solver, the same for all rows.
-        steps = torch.linspace(1, 0, self.num_steps + 1)[:-1] > world.config.flow.guidance_until
+        flow = world.config.flow
+        steps = solver_timesteps(self.num_steps, flow.shift)[:-1] > flow.guidance_until
         scale = 1 + (self.guidance - 1) * (1 - rest).view(-1, 1, 1)
         guided = iter(steps.tolist() if self.copies == 2 else [False] * self.num_steps)
 
@@ -180,10 +181,11 @@ class Streams:
             if not next(guided):
                 return world.head(x, timestep, guide[: self.num_streams])
             seen, null = world.head(x.repeat(2, 1, 1), timestep.repeat(2), guide).chunk(2)
-            return guided_velocity(x, timestep, seen, null, scale, world.config.flow.guidance_parallel)
+            return guided_velocity(x, timestep, seen, null, scale, flow.guidance_parallel)
 
         noise = to_tokens(draw_normal(self.latents.shape, self.generators, self.latents), world.config.patch_size)
-        return to_latents(solve(field, noise, self.num_steps), world.config.patch_size, world.latent_size[0])
+        drawn = solve(field, noise, self.num_steps, order=flow.order, shift=flow.shift)
+        return to_latents(drawn, world.config.patch_size, world.latent_size[0])
 
     def remember(self, latents: Tensor, conditions: Sequence[Mapping[str, Any]]) -> None:
         """Gives a single stream a past: what came before its first imagined frame.

@@ -223,7 +223,12 @@ class WorldModel(nn.Module):
         timestep = sample_timesteps(shape, config.flow, generator, target)
         noisy = interpolate(target, draw_normal(target.shape, generator, target), timestep[..., None, None])
         drawn = solve(
-            lambda x, t: self.head(x, t, guide), noisy.flatten(0, 1), config.noise.redraw_steps, timestep.flatten()
+            lambda x, t: self.head(x, t, guide),
+            noisy.flatten(0, 1),
+            config.noise.redraw_steps,
+            timestep.flatten(),
+            config.flow.order,
+            config.flow.shift,
         )
         torch.clear_autocast_cache()  # weights cast here would carry no gradient
         drawn = to_latents(drawn.unflatten(0, shape), config.patch_size, self.latent_size[0])

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from conditions import Prepared, collate
 from tests.tiny import tiny_actions, tiny_config, tiny_world
 from worldmodel import WorldModel
 from worldmodel.config import Config, from_dict, load_config, save_config
 from worldmodel.embedding import NoiseConfig, corrupt, draw_buckets, to_latents, to_tokens
-from worldmodel.flow import FlowConfig, interpolate, sample_timesteps, solve, velocity
+from worldmodel.flow import FlowConfig, interpolate, sample_timesteps, solve, solver_timesteps, velocity
 from worldmodel.head import attend
 from worldmodel.storage import pack, unpack
 from worldmodel.world import WorldConfig
@@ -172,6 +175,48 @@ def test_the_solver_begins_anywhere() -> None:
     data, noise, t = torch.randn(2, 3, 4), torch.randn(2, 3, 4), torch.tensor([0.3, 0.8])
     middle = interpolate(data, noise, t[:, None, None])
     torch.testing.assert_close(solve(lambda x, t: velocity(data, noise), middle, 3, t), data)
+
+
+def gaussian(spread: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """The velocity that carries normal noise to normal data of a spread: E[noise - data | x(t)]."""
+
+    def field(x: Tensor, timestep: Tensor) -> Tensor:
+        t = timestep[:, None]
+        return x * (t - (1 - t) * spread**2) / ((1 - t) ** 2 * spread**2 + t**2)
+
+    return field
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("shift", [1.0, 0.5])
+def test_many_steps_reach_the_data_by_any_solver(order: int, shift: float) -> None:
+    noise = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
+    begin = torch.full((9,), 0.8, dtype=torch.float64)  # on the path of each point
+    middle = noise * torch.tensor(0.2**2 * 0.3**2 + 0.8**2).sqrt()
+    for start, first in ((noise, 1.0), (middle, begin)):
+        drawn = solve(gaussian(0.3), start, 2000, first, order, shift)
+        torch.testing.assert_close(drawn, 0.3 * noise, atol=1e-3, rtol=0)
+
+
+def test_few_steps_of_the_second_order_keep_the_spread() -> None:
+    """Data as spread as the noise: four steps of Euler lose a good part of it, which looks soft."""
+    noise = torch.ones(1, 1)
+    euler, adams = (solve(gaussian(1.0), noise, 4, order=order).item() for order in (1, 2))
+    assert euler < 0.75 and 0.93 < adams < 1
+    # data less spread than the noise, as details are: more steps where they are decided
+    even, shifted = (solve(gaussian(0.3), noise, 4, shift=shift).item() / 0.3 for shift in (1.0, 0.5))
+    assert even < shifted - 0.1 and shifted < 1
+
+
+def test_shifted_timesteps_crowd_towards_the_data() -> None:
+    assert torch.equal(solver_timesteps(4), torch.linspace(1, 0, 5))
+    assert solver_timesteps(4, 0.5).tolist() == pytest.approx([1, 0.6, 1 / 3, 1 / 7, 0])
+
+
+@pytest.mark.parametrize("wrong", [{"order": 3}, {"shift": 0.0}, {"shift": float("nan")}])
+def test_a_solver_that_there_is_not_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"flow.{next(iter(wrong))} must be"):
+        FlowConfig(**wrong)
 
 
 def test_timesteps_and_buckets_are_spread() -> None:

@@ -27,9 +27,9 @@ def adapt(world: WorldModel, config: WorldConfig) -> WorldModel:
 
     Picture size, frame rate, chunk, window, noise and flow may differ. Learned places in the frame are interpolated to
     another size; places along the sequence are rotations, which are computed for any length; what a condition tells
-    besides, after all that it told before, or tells of frames ahead, is not listened to at first; all other weights are
-    carried over as they are, and must fit. What a condition counts by the frame (`audio.samples`, `pose.scale`) is the new configuration's
-    business.
+    besides, after all that it told before, or of frames ahead, is not listened to at first; all other weights are
+    carried over as they are, and must fit. What a condition counts by the frame (`audio.samples`, `pose.scale`) is the
+    new configuration's business.
 
     Args:
         world: whose weights are taken.
