@@ -53,6 +53,8 @@ class Explorer:
         taps = [key for key in self._keys if key not in held and (hands or key in ("jump", "sprint", "sneak"))]
         self._hands = hands
         self._pitch = 0.0  # what was asked for so far
+        # the pitch it comes back to
+        self._ahead = 0.0 if self._rng.random() < 0.8 else float(self._rng.uniform(-35, 35))
         self._walk = self._walking()
         self._taps = {key: self._tapping(*RHYTHMS.get(key, OTHER)) for key in taps}
         self._yaws = self._turning()
@@ -134,11 +136,16 @@ class Explorer:
     def _nodding(self) -> Iterator[float]:
         while True:
             yield from repeat(0.0, self._length(6, 40))
+            if self._rng.random() < 0.15:  # some look up or down for long, and live on there
+                self._ahead = self._rng.uniform(-35, 35) if self._ahead == 0 else 0.0
             level = self._rng.random() < 0.75
-            yield from self._look_to(self._rng.normal(0, 6) if level else self._rng.uniform(-50, 55))
-            if not level:
-                yield from repeat(0.0, self._length(3, 20))
-                yield from self._look_to(self._rng.normal(0, 6))
+            yield from self._look_ahead() if level else self._look_to(self._rng.uniform(-50, 55))
+            if not level:  # long enough for all that was seen before to leave a model's window
+                yield from repeat(0.0, self._length(3, 80))
+                yield from self._look_ahead()
+
+    def _look_ahead(self) -> Iterator[float]:
+        yield from self._look_to(self._ahead + self._rng.normal(0, 6))
 
     def _look_to(self, target: float) -> Iterator[float]:
         speed = self._rng.uniform(1, 10)
@@ -180,7 +187,7 @@ class Explorer:
         for _ in range(int(self._rng.integers(1, 4))):
             yield from repeat(({"use"}, 0.0, 0.0), 2)
             yield from repeat((set(), 0.0, 0.0), self._length(2, 8))
-        yield from ((set(), pitch, 0.0) for pitch in self._look_to(self._rng.normal(0, 6)))
+        yield from ((set(), pitch, 0.0) for pitch in self._look_ahead())
 
     def _escaping(self) -> Iterator[Step]:
         jump = {"jump"} & set(self._keys)

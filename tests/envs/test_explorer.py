@@ -70,6 +70,8 @@ def test_looks_up_and_down_and_back_to_level(played: tuple[np.ndarray, np.ndarra
     assert np.percentile(pitch, 2) < -15 and np.percentile(pitch, 98) > 25
     assert np.median(np.abs(pitch)) < 8
     assert np.abs(pitch).max() < 70
+    for above, below in ((-32, -15), (15, 32)):  # and lives on there, where the horizon is at an edge of the view
+        assert ((pitch > above) & (pitch < below)).mean() > 0.06
 
 
 def test_looks_away_and_back_and_all_round(played: tuple[np.ndarray, np.ndarray]) -> None:
