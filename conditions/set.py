@@ -97,14 +97,16 @@ class ConditionSet(nn.Module):
         for step in range(ahead + 1):
             first = 0
             for condition in self:
-                count, values = condition.num_tokens, condition.values_per_chunk(chunk_frames)
-                for frame, told in enumerate(places):
-                    start = first + ((frame + step) % values) * count
-                    if step == 0 or (condition.rate == "frame" and frame + step < chunk_frames):
-                        told += range(start, start + count)
-                    elif condition.rate == "frame":
-                        told += [end] * count
-                first += count * values
+                count = condition.num_tokens
+                stop = first + count * condition.values_per_chunk(chunk_frames)
+                values = [list(range(start, start + count)) for start in range(first, stop, count)]
+                if condition.rate == "frame":
+                    values = values[step:] + [[end] * count] * step
+                else:
+                    values = values * chunk_frames if step == 0 else [[]] * chunk_frames
+                for told, tokens in zip(places, values, strict=True):
+                    told += tokens
+                first = stop
         return places
 
     def asks(self, values: Mapping[str, Any]) -> bool:

@@ -30,6 +30,7 @@ WALKS: dict[tuple[str, ...], float] = {
 RHYTHMS = {"jump": (25, 4), "sprint": (70, 25), "sneak": (120, 15), "attack": (70, 8), "use": (70, 2)}
 OTHER = (350, 2)
 MAX_TURN = 15.0  # degrees per step
+LEAN = 35.0  # degrees up or down that some look ahead for long
 STUCK_STEPS = 8
 
 Step = tuple[set[str], float, float]  # keys down, pitch, yaw
@@ -54,7 +55,7 @@ class Explorer:
         self._hands = hands
         self._pitch = 0.0  # what was asked for so far
         # the pitch it comes back to
-        self._ahead = 0.0 if self._rng.random() < 0.8 else float(self._rng.uniform(-35, 35))
+        self._ahead = 0.0 if self._rng.random() < 0.8 else float(self._rng.uniform(-LEAN, LEAN))
         self._walk = self._walking()
         self._taps = {key: self._tapping(*RHYTHMS.get(key, OTHER)) for key in taps}
         self._yaws = self._turning()
@@ -137,7 +138,7 @@ class Explorer:
         while True:
             yield from repeat(0.0, self._length(6, 40))
             if self._rng.random() < 0.15:  # some look up or down for long, and live on there
-                self._ahead = self._rng.uniform(-35, 35) if self._ahead == 0 else 0.0
+                self._ahead = self._rng.uniform(-LEAN, LEAN) if self._ahead == 0 else 0.0
             level = self._rng.random() < 0.75
             yield from self._look_ahead() if level else self._look_to(self._rng.uniform(-50, 55))
             if not level:  # long enough for all that was seen before to leave a model's window

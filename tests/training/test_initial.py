@@ -54,7 +54,7 @@ def test_what_is_told_ahead_is_not_listened_to_at_first() -> None:
         assert (one == other).all()
 
     def told(conditions: Tensor) -> Tensor:
-        """What is added to the first of a chunk's frames, the second's keyboard token being all ones or as it was."""
+        """What is added to the first of a chunk's frames, the second's tokens being all ones or as they were."""
         added = after.embedding.entering(conditions)
         assert isinstance(added, Tensor)
         return added[:, 0]
