@@ -18,7 +18,8 @@ import numpy as np
 
 from benchmarks import results
 from worldmodel.config import Config, load_config
-from worldmodel.data.clips import Clip, ClipWriter, codec
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import Clip, codec
 from worldmodel.training.__main__ import main as train
 
 STAGES = {"autoencoder": ("spatial", "temporal", "joint"), "dynamics": ("dynamics",)}

@@ -25,7 +25,8 @@ from tqdm import tqdm
 from conditions import Condition
 from envs.explorer import EXPLORERS, make_explorer
 from envs.opening import make_world, missing_package
-from worldmodel.data.clips import Clip, ClipWriter, codec
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import Clip, codec
 from worldmodel.data.resume import claimed, in_processes, shard_path
 
 

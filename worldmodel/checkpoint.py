@@ -50,7 +50,7 @@ def save(world: WorldModel, folder: str | Path, starts: Sequence[Clip] = (), dty
     Raises:
         ValueError: if the folder holds something that is not a checkpoint.
     """
-    from worldmodel.data.clips import ClipWriter
+    from worldmodel.data.clip_writer import ClipWriter
 
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / INDEX).is_file():

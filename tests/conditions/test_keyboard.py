@@ -8,7 +8,8 @@ import pytest
 from conditions import Column, Condition
 from conditions.camera import Camera
 from conditions.keyboard import KEYS, Keyboard
-from worldmodel.data.clips import Clip, ClipSet, ClipWriter, codec
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import Clip, ClipSet, codec
 
 PRESSED = [{"forward": 1, "jump": 1}, {"left": 1}, {"back": 1, "right": 1}, {}]
 YAW = np.array([[0.0, 0.0], [3.0, -20.0], [0.0, 20.0], [0.0, 4.9]], np.float32)

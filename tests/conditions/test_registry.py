@@ -12,7 +12,8 @@ from gymnasium import spaces
 
 import conditions
 from conditions import Condition, ConditionSet, registry
-from worldmodel.data.clips import Clip, ClipSet, ClipWriter
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import Clip, ClipSet
 
 GUIDE = Path(__file__).parents[2] / "docs" / "add-a-condition.md"
 

@@ -9,8 +9,10 @@ import torch
 
 from conditions import ConditionSet
 from tests.tiny import tiny_config, tiny_frames
-from worldmodel.data.clips import Clip, ClipSet, ClipWriter
-from worldmodel.data.latents import LatentWindows, encode_clips
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import Clip, ClipSet
+from worldmodel.data.latent_windows import LatentWindows
+from worldmodel.data.latents import encode_clips
 from worldmodel.data.windows import Starts
 from worldmodel.streams import Streams
 from worldmodel.world import WorldModel

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from conditions import ConditionSet
-from worldmodel.data.clips import Clip, ClipSet, ClipWriter
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import Clip, ClipSet
 
 FRAMES = 6
 

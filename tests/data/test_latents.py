@@ -12,8 +12,10 @@ from conditions import ConditionSet
 from tests.tiny import tiny_frames, tiny_world
 from worldmodel.autoencoder import Autoencoder
 from worldmodel.data import latents as latents_module
-from worldmodel.data.clips import Clip, ClipSet, ClipWriter
-from worldmodel.data.latents import LatentWindows, encode_clips
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import Clip, ClipSet
+from worldmodel.data.latent_windows import LatentWindows
+from worldmodel.data.latents import encode_clips
 from worldmodel.data.windows import Starts
 from worldmodel.frames import to_model
 

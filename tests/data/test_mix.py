@@ -7,7 +7,8 @@ import pytest
 
 from tests.data.test_windows import LENGTHS
 from worldmodel.config import load_config
-from worldmodel.data.clips import Clip, ClipSet, ClipWriter
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import Clip, ClipSet
 from worldmodel.data.mix import BLOCK, MixedClips, MixedOrder, shares
 from worldmodel.data.windows import FrameWindows
 

@@ -23,9 +23,11 @@ from tests.data.web import Web, into_memory
 from tests.tiny import tiny_frames, tiny_world
 from worldmodel.data import index as index_module
 from worldmodel.data.cache import ShardCache
-from worldmodel.data.clips import Clip, ClipSet, ClipWriter
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import Clip, ClipSet
 from worldmodel.data.index import Index, load_index, make_index, write_index
-from worldmodel.data.latents import LatentSet, LatentWindows, encode_clips
+from worldmodel.data.latent_windows import LatentSet, LatentWindows
+from worldmodel.data.latents import encode_clips
 from worldmodel.data.order import make_order
 from worldmodel.data.remote import Remote, expand
 from worldmodel.data.stream import StreamConfig, StreamedClips

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worldmodel.data.clips import Clip, ClipSet, ClipWriter
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import Clip, ClipSet
 from worldmodel.data.windows import FrameWindows, Shuffle, Starts
 
 LENGTHS = [5, 3, 8]

@@ -9,7 +9,8 @@ import pytest
 
 from tests.evaluation.toyworld import FPS, play, write_clips
 from tests.tiny import tiny_config, tiny_world
-from worldmodel.data.clips import Clip, ClipWriter
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import Clip
 from worldmodel.evaluation.heldout import HeldOut, Place
 from worldmodel.evaluation.scripts import random_play
 from worldmodel.world import WorldModel

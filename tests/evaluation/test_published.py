@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from conditions.pose import JOINTS
 from tests.evaluation import toyhead
 from tests.evaluation.conftest import TINY
-from worldmodel.data.clips import ClipWriter, codec
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import codec
 from worldmodel.evaluation import __main__ as command
 from worldmodel.evaluation.figure import Task
 from worldmodel.evaluation.heldout import HeldOut

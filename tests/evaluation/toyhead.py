@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.tiny import tiny_config
-from worldmodel.data.clips import Clip, ClipWriter, codec
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import Clip, codec
 from worldmodel.evaluation.heads.network import Reading
 from worldmodel.evaluation.rollout import Start
 from worldmodel.evaluation.scripts import Action

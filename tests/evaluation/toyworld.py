@@ -10,7 +10,8 @@ import numpy as np
 from gymnasium import spaces
 
 import conditions
-from worldmodel.data.clips import Clip, ClipWriter
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import Clip
 from worldmodel.evaluation.scripts import Action, held_actions, idle, random_play
 
 SIZE = 16

@@ -13,7 +13,8 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from tests.tiny import SIZE, tiny_config
-from worldmodel.data.clips import Clip, ClipWriter
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import Clip
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,7 +14,8 @@ from tests.tiny import SIZE, tiny_frames
 from tests.training.small import launch, losses, write_config
 from worldmodel import WorldModel
 from worldmodel.config import CLIPS, load_config
-from worldmodel.data.clips import Clip, ClipWriter
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import Clip
 from worldmodel.training.__main__ import main
 from worldmodel.training.dynamics import DynamicsStage
 from worldmodel.training.run import Run

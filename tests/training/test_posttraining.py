@@ -10,7 +10,8 @@ import torch
 
 from tests.training.small import losses
 from worldmodel import WorldModel
-from worldmodel.data.clips import Clip, ClipSet, ClipWriter
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import Clip, ClipSet
 from worldmodel.training.__main__ import main
 
 

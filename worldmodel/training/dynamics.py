@@ -14,7 +14,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from worldmodel.data.clips import Clip, ClipSet
-from worldmodel.data.latents import LatentBatch, LatentWindows, fingerprint, source_of
+from worldmodel.data.latent_windows import LatentBatch, LatentWindows
+from worldmodel.data.latents import fingerprint, source_of
 from worldmodel.data.remote import is_remote
 from worldmodel.data.windows import read
 from worldmodel.evenly import evenly

@@ -18,7 +18,7 @@ from worldmodel.config import Config, SetConfig
 from worldmodel.data.cache import ShardCache
 from worldmodel.data.clips import ClipSet
 from worldmodel.data.index import Index, load_index
-from worldmodel.data.latents import LatentSet
+from worldmodel.data.latent_windows import LatentSet
 from worldmodel.data.mix import MixedClips
 from worldmodel.data.order import make_order
 from worldmodel.data.remote import Remote, is_remote

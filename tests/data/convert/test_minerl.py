@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.data.convert.films import assert_aligned, film, steps, truncated, write
-from worldmodel.data.clips import Clip, ClipSet, ClipWriter
+from worldmodel.data.clip_writer import ClipWriter
+from worldmodel.data.clips import Clip, ClipSet
 from worldmodel.data.convert.__main__ import main
 from worldmodel.data.convert.common import Options
 from worldmodel.data.convert.run import complaints, convert

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from worldmodel.data.clips import ClipWriter
+from worldmodel.data.clip_writer import ClipWriter
 from worldmodel.data.convert.alignment import best_lag
 from worldmodel.data.convert.common import Format, Options, Skip, clean_key, make_clips
 from worldmodel.data.convert.files import Recording
