@@ -61,12 +61,9 @@ def save(world: WorldModel, folder: str | Path, starts: Sequence[Clip] = (), dty
     world.autoencoder.save_pretrained(temporary / "autoencoder", dtype)
     world.backbone.model.config.save_pretrained(temporary / "backbone")
     parts = _parts(world)
-    for name, module in parts.items():
-        (temporary / name).mkdir(parents=True, exist_ok=True)
-        if not (temporary / name / "config.json").exists():
-            (temporary / name / "config.json").write_text(json.dumps(_part_config(world, name), indent=2) + "\n")
-        stock = torch.float16 if name == "backbone" and dtype == torch.int8 else dtype  # others read that folder too
-        save_file(pack(module.state_dict(), stock), temporary / name / WEIGHTS, metadata={"format": "pt"})
+    for name in parts:
+        # others read the backbone's folder too
+        save_part(world, name, temporary / name, torch.float16 if (name, dtype) == ("backbone", torch.int8) else dtype)
     index = {"_class_name": "WorldModel", "format": FORMAT, "parts": ["autoencoder", *parts]}
     index["config"] = world.config_dict()
     (temporary / INDEX).write_text(json.dumps(index, indent=2) + "\n")
@@ -80,6 +77,33 @@ def save(world: WorldModel, folder: str | Path, starts: Sequence[Clip] = (), dty
     if folder.exists():
         shutil.rmtree(folder)
     temporary.rename(folder)
+
+
+def save_part(world: WorldModel, name: str, folder: Path, dtype: torch.dtype | None = None) -> None:
+    """Writes one part of a world as a checkpoint holds it: config.json and weights.
+
+    Args:
+        world: the model.
+        name: of the part, as its folder in a checkpoint.
+        folder: where to; made if need be.
+        dtype: as in `save`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "config.json").exists():
+        (folder / "config.json").write_text(json.dumps(_part_config(world, name), indent=2) + "\n")
+    save_file(pack(_parts(world)[name].state_dict(), dtype), folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def load_part(world: WorldModel, name: str, folder: Path) -> None:
+    """Reads one part of a world, of a checkpoint or of `save_part`.
+
+    Raises:
+        ValueError: if the world has no such part, or the folder's weights are missing, damaged or do not fit.
+    """
+    parts = _parts(world)
+    if name not in parts:
+        raise ValueError(f"a world has no part {name!r}{nearest(name, parts)}")
+    _load_weights(parts[name], folder)
 
 
 def load(

@@ -83,6 +83,7 @@ class Config:
     stage: str = "autoencoder"  # autoencoder | latents | dynamics | posttraining
     run: str = "runs/blockworld"  # the folder that the run lives in
     initial: str | None = None  # a checkpoint to begin from, e.g. of worldmodel.assemble; random weights by default
+    parts: dict[str, str] = field(default_factory=dict)  # and of parts of it, from elsewhere: {conditions/text: FOLDER}
     max_minutes: float | None = None  # the stage ends after so many minutes of training, resumed ones counted
     model: WorldConfig = field(default_factory=WorldConfig)
     data: DataConfig = field(default_factory=DataConfig)

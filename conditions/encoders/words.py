@@ -145,13 +145,16 @@ class ByteReader(nn.Module):
         return nn.functional.pad(torch.tensor(ids), (0, self.max_bytes - len(ids)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Turns [B, T, L] numbers of bytes into [B, T, N, features]; in a stream on a CPU, once while they stay."""
+        """Turns [B, T, L] numbers of bytes into [B, T, N, features]; in a stream on a CPU, once while they stay.
+
+        What is padding in all of them may be left away.
+        """
         return self.encoded(self._encode, x)
 
     def _encode(self, x: Tensor) -> Tensor:
         ids = x.flatten(0, 1)  # [B T, L]
         padding = torch.zeros_like(ids, dtype=self.position.dtype).masked_fill(ids == 0, float("-inf"))
-        hidden = self.embedding(ids) + self.position
+        hidden = self.embedding(ids) + self.position[: ids.shape[1]]
         for layer in self.layers:
             hidden = layer(hidden, src_key_padding_mask=padding)
         hidden = self.norm(hidden)

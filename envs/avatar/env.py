@@ -55,6 +55,7 @@ class Avatar(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         voices: str = "espeak",
         languages: Sequence[str] = TRAINED,
         caption_s: Sequence[float] = (0.5, 6.0),
+        held_out_captions: bool = False,
         render_mode: str | None = "rgb_array",
     ) -> None:
         """Makes a head; who it is shows on `reset`.
@@ -67,6 +68,7 @@ class Avatar(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
             languages: what is spoken then, names of `envs.speech.phrases.PHRASES`.
             caption_s: the shortest and the longest time for which a caption stays then, in seconds; rounded to beats of
                 480 ms, one at least.
+            held_out_captions: whether captions are worded then as none of those is that are recorded without it.
             render_mode: "rgb_array" or None.
 
         Raises:
@@ -90,7 +92,8 @@ class Avatar(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
             draw_identity(identity)  # refuses what is no seed
         self.height, self.width = sides
         self.render_mode, self.fps, self.identity_seed = render_mode, float(fps), identity
-        self.voices, self.languages, self.caption_s = voices, tuple(languages), tuple(caption_s)
+        self.voices, self.languages = voices, tuple(languages)
+        self.caption_s, self.held_out_captions = tuple(caption_s), held_out_captions
         self.metadata = {**self.metadata, "render_fps": self.fps}
         self.samples = round(SAMPLE_RATE / self.fps)
         self.condition_configs = {"audio": {"samples": self.samples}, "listen": {"samples": self.samples}}

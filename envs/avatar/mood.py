@@ -68,46 +68,57 @@ WORDS: dict[str, str] = {
 _MOOD_OF = {word: mood for mood, words in WORDS.items() for word in words.split()}
 _NEGATIONS = {"not", "no", "never", "without", "hardly", "isn't", "don't"}
 _BREAKS = {"but", "and", *",.;:!?"}  # a "not" before it does not deny what follows
-_STRENGTHS = {"slightly": 0.5, "little": 0.5, "bit": 0.5, "mildly": 0.5, "very": 1.2, "extremely": 1.3, "really": 1.2}
-_ENERGIES = {
+STRENGTHS = {"slightly": 0.5, "little": 0.5, "bit": 0.5, "mildly": 0.5, "very": 1.2, "extremely": 1.3, "really": 1.2}
+ENERGIES = {
     **dict.fromkeys(("lively", "energetic", "energetically", "animated", "excited", "excitedly", "fast"), 1.5),
     **dict.fromkeys(("still", "quietly", "softly", "slowly", "gently", "motionless"), 0.5),
 }
-TEMPLATES = (
-    "{mood}",
-    "a {mood} person",
-    "they look {mood}",
-    "speaking in a {mood} voice",
-    "a portrait of someone {mood}",
-    "{mood}, looking at the camera",
-    "{manner} and {mood}",
-    "{mood}, talking {manner}",
-)
-MANNERS = ("calmly", "quietly", "slowly", "lively", "energetic", "gently")
 
 
-def read_caption(caption: str) -> tuple[str, Mood]:
-    """Finds the mood that a caption asks for: the last mood word that is not denied, with its strength and manner.
+@dataclass(frozen=True)
+class Wish:
+    """What a caption asks for.
+
+    Attributes:
+        mood: a name of MOODS.
+        strength: how much of it, 1 is usual.
+        energy: how lively, 1 is usual.
+    """
+
+    mood: str = "neutral"
+    strength: float = 1.0
+    energy: float = 1.0
+
+
+def understand(caption: str) -> Wish:
+    """Finds what a caption asks for: the last mood word that is not denied, with its strength and manner.
 
     It knows the English words of WORDS and nothing more: any other caption is neutral.
 
     Args:
         caption: any text.
-
-    Returns:
-        A name of MOODS, and the mood as strong and lively as asked for.
     """
     words = re.findall(r"[a-z']+|[,.;:!?]", caption.lower())
     name, strength, energy = "neutral", 1.0, 1.0
     for index, word in enumerate(words):
         start = max((at + 1 for at in range(index) if words[at] in _BREAKS), default=0)
         before = words[max(start, index - 3) : index]
-        energy = _ENERGIES.get(word, energy)
+        energy = ENERGIES.get(word, energy)
         if word in _MOOD_OF and not _NEGATIONS & set(before):
             name = _MOOD_OF[word]
-            strength = next((_STRENGTHS[w] for w in reversed(before) if w in _STRENGTHS), 1.0)
-    mood = mixed(MOODS["neutral"], MOODS[name], strength)
-    return name, mixed(mood, mood, 1.0, energy)
+            strength = next((STRENGTHS[w] for w in reversed(before) if w in STRENGTHS), 1.0)
+    return Wish(name, strength, energy)
+
+
+def read_caption(caption: str) -> tuple[str, Mood]:
+    """The mood that a caption asks for (`understand`), as strong and lively as asked for.
+
+    Returns:
+        A name of MOODS, and what it does to a face.
+    """
+    wish = understand(caption)
+    mood = mixed(MOODS["neutral"], MOODS[wish.mood], wish.strength)
+    return wish.mood, mixed(mood, mood, 1.0, wish.energy)
 
 
 def mixed(here: Mood, there: Mood, amount: float, energy: float = 1.0) -> Mood:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.avatar.captions import draw_caption
 from envs.avatar.identity import draw_identity
-from envs.avatar.mood import MANNERS, MOODS, TEMPLATES
+from envs.avatar.mood import MOODS
 from envs.avatar.rig import Face, Pose, Rig, to_picture
 from envs.speech.dialogue import Speaker, dialogue, draw_speaker, monologue
 from envs.speech.phrases import HELD_OUT
@@ -109,9 +110,7 @@ class Performer:
         rng = self._rng
         captions: list[str] = []
         while len(captions) < self._count:
-            mood = str(rng.choice(list(MOODS)))
-            template = str(TEMPLATES[rng.integers(len(TEMPLATES))])
-            caption = template.format(mood=mood, manner=MANNERS[rng.integers(len(MANNERS))])
+            caption = draw_caption(rng, str(rng.choice(list(MOODS))), self._env.held_out_captions)
             beats = np.exp(rng.uniform(*np.log(self._env.caption_s))) / CAPTION_BEAT_S
             captions += [caption] * max(1, round(beats)) * round(CAPTION_BEAT_S * self._env.fps)
         return captions[: self._count]

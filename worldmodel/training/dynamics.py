@@ -47,7 +47,7 @@ class DynamicsStage:
         self.config = config
         self.clips = run.clips()
         torch.manual_seed(config.seed)
-        self.model: WorldModel = run.initial() or WorldModel(run.config.model)
+        self.model: WorldModel = run.begin()
         self.model.autoencoder = run.autoencoder()
         phase: PhaseConfig = getattr(config, self.name)
         self.phases: dict[str, PhaseConfig] = {self.name: in_steps(phase, self.clips)}

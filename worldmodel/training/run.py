@@ -13,7 +13,7 @@ from accelerate import Accelerator
 
 from conditions import ConditionSet
 from worldmodel.autoencoder import Autoencoder
-from worldmodel.checkpoint import resolve
+from worldmodel.checkpoint import load_part, resolve
 from worldmodel.config import Config, SetConfig
 from worldmodel.data.cache import ShardCache
 from worldmodel.data.clips import ClipSet
@@ -235,6 +235,17 @@ class Run:
             changed = changes(world.config, self.config.model)
             print(f"{self.config.stage}: begins from {self.config.initial}; changed: {changed}", flush=True)
         return adapt(world, self.config.model)
+
+    def begin(self) -> WorldModel:
+        """The model as its dynamics begin: the initial world or random weights, with `parts` in their places.
+
+        Raises:
+            ValueError: if one of them does not fit the configured model.
+        """
+        world = self.initial() or WorldModel(self.config.model)
+        for name, folder in self.config.parts.items():
+            load_part(world, name, Path(folder))
+        return world
 
     def initial_autoencoder(self) -> Autoencoder | None:
         """The autoencoder of that world; None where the config names none.
