@@ -61,7 +61,8 @@ class Microphone:
         self._pieces: deque[NDArray[np.float32]] = deque()
         self._waiting = 0  # samples in _pieces
         self._arrived = threading.Condition()
-        self._gone, self._tried = False, 0.0
+        self._gone = False
+        self._due = self._tried = self._heard = 0.0  # of the next silent frame; of the last try; of the last sound
         self._stream: Stream | None = self._open(self._receive)
 
     @property
@@ -70,13 +71,13 @@ class Microphone:
         return None
 
     def read(self) -> NDArray[np.float32]:
-        """Returns the next [S] float32, waiting for it; silence where the microphone is gone."""
+        """Returns the next [S] float32, waiting for it; and for silence, when it is due, where it is gone."""
         if self._stream is None:
             self._reopen()
-        until = self._clock() + (LATE_S if self._stream is not None else self._size / SAMPLE_RATE)
+        until = self._due if self._gone else self._clock() + LATE_S
         with self._arrived:
             while self._waiting < self._size and (left := until - self._clock()) > 0:
-                if self._stream is not None and not _is_active(self._stream):
+                if not self._gone and self._stream is not None and not _is_active(self._stream):
                     break
                 self._arrived.wait(min(left, 0.05))
             self._drop_old()
@@ -102,6 +103,7 @@ class Microphone:
             # A device that breaks may say anything; the space of sound is [-1, 1].
             self._pieces.append(np.clip(np.nan_to_num(samples), -1.0, 1.0).astype(np.float32))
             self._waiting += len(samples)
+            self._heard = self._clock()
             self._arrived.notify_all()
 
     def _take(self, count: int) -> NDArray[np.float32]:
@@ -123,16 +125,21 @@ class Microphone:
             self._tell(f"the world is slower than the microphone: {late / SAMPLE_RATE + BACKLOG_S:.1f} s are left out")
 
     def _lose(self) -> None:
+        """Goes on in silence, at the pace of the microphone: what the world's work takes is no longer waited for."""
+        now = self._clock()
         if not self._gone:
-            self._gone = True
+            self._gone, self._due = True, now
             self._tell("the microphone is gone: silence goes on in its place, and it is looked for again")
-        self.close()
-        self._tried = self._clock()
+        self._due = max(self._due, now - BACKLOG_S) + self._size / SAMPLE_RATE
+        if self._stream is not None and (not _is_active(self._stream) or now - self._heard >= LATE_S):
+            self.close()
+            self._tried = now
 
     def _reopen(self) -> None:
-        if self._clock() - self._tried < RETRY_S:
+        now = self._clock()
+        if now - self._tried < RETRY_S:
             return
-        self._tried = self._clock()
+        self._tried = self._heard = now
         try:
             self._stream = self._open(self._receive)
         except SourceError:

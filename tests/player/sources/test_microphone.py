@@ -92,11 +92,32 @@ def test_a_microphone_that_vanishes_is_silent_and_looked_for_until_it_is_back(
     device.plugged = True
     until = device.now + 2 * RETRY_S
     while device.opened == 1 and device.now < until:
-        device.now += 0.1
-        microphone._reopen()
+        assert not microphone.read().any()
     device.say(np.full(SIZE, 0.25))
     assert (microphone.read() == 0.25).all()
     assert device.opened == 2 and told[1] == "the microphone is back"
+
+
+def test_a_microphone_that_opens_and_says_nothing_is_tried_again(
+    device: Device, microphone: Microphone, told: list[str]
+) -> None:
+    until = device.now + 4 * RETRY_S
+    while device.now < until:
+        assert not microphone.read().any()
+    assert 3 <= device.opened <= 5 and len(told) == 1
+
+
+def test_silence_keeps_the_pace_of_what_is_gone(device: Device, told: list[str]) -> None:
+    """A frame of silence comes when it is due: the world's own work, between two reads, is not waited for besides."""
+    size, reads = 1600, 12  # a tenth of a second
+    microphone = Microphone(size, told.append, device.open, device.clock)
+    device.plugged = device.active = False
+    microphone.read()
+    begun = device.now
+    for _ in range(reads):
+        device.now += 0.06
+        microphone.read()
+    assert reads * 0.1 - 0.05 <= device.now - begun <= reads * 0.1 + 0.05
 
 
 def test_what_waits_too_long_is_left_out(device: Device, microphone: Microphone, told: list[str]) -> None:
