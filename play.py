@@ -10,6 +10,7 @@ import argparse  # noqa: E402  (the time to the first frame counts from the line
 import json  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
+import warnings  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
 from types import FrameType  # noqa: E402
@@ -238,6 +239,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser()
     args = arguments.parse_args(argv)
     check(arguments, args)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)  # of a caption longer than what is read of it, say
+        warnings.showwarning = lambda message, *where: tell(str(message))
+        return play_as_told(args)
+
+
+def play_as_told(args: argparse.Namespace) -> int:
+    """Plays; returns as `main`."""
     signal.signal(signal.SIGTERM, _interrupt)
     window = None if args.headless else open_window(args)
     if window is None and not args.headless:

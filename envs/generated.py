@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium import spaces
 
 from conditions.values import nearest
@@ -171,6 +172,23 @@ class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
     def render(self) -> np.ndarray | None:
         """The latest frame [H, W, 3] uint8 in mode "rgb_array", else None."""
         return self._frame.copy() if self.render_mode == "rgb_array" and self._frame is not None else None
+
+    def likeness(self, picture: np.ndarray) -> float:
+        """How well the model can draw a picture at all: what the autoencoder makes of it, against it.
+
+        Args:
+            picture: [H, W, 3] uint8.
+
+        Returns:
+            PSNR in dB.
+        """
+        from worldmodel.frames import to_model
+        from worldmodel.metrics import psnr
+
+        with torch.no_grad():
+            x = to_model(picture, self._world.device)[None, None]
+            autoencoder = self._world.autoencoder
+            return float(psnr(autoencoder.decode(autoencoder.encode(x)).clamp(-1, 1)[0, 0], x[0, 0]))
 
     def _choose(self, start: int | None) -> int:
         count = len(self.starts)

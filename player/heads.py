@@ -15,7 +15,7 @@ from envs.speech.track import Track
 from player.drive import Drive
 from player.duplex import Duplex
 from player.options import MICROPHONE
-from player.portraits import read_portrait
+from player.portraits import check_portrait, read_portrait
 from player.sources.base import Source, SourceError, Tell
 from player.sources.captions import Captions, read_captions
 from player.sources.driving import DrivingVideo, face_detector, fits
@@ -110,6 +110,9 @@ def reset_options(args: argparse.Namespace, world: World, track: Track | None, t
     height, width = height_and_width(left)
     with _detector(args) as detect:
         portraits = [read_portrait(path, height, width, tell, detect) for path in args.portrait]
+    known = [start.frames[0] for start in left.get_wrapper_attr("starts")]
+    for path, portrait in zip(args.portrait, portraits, strict=True):
+        check_portrait(portrait, path, tell, left.get_wrapper_attr("likeness"), known)
     if not isinstance(world, Duplex):
         return options | {"reference": portraits[0]}
     return {"left": {"reference": portraits[0]}, "right": {"reference": portraits[-1]}}

@@ -5,6 +5,7 @@ Shapes: H W pixels of the world, h w of the file.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from worldmodel.data.faces import Detect
 
 SMALLEST = 16  # pixels a side that may show a face
 LARGEST = 100_000_000  # pixels in all
+FLAT = 4.0  # levels that the pixels of a picture of something deviate by
+UNLIKE_DB = 5.0  # so much worse than the worst of the known ones is a picture drawn that is unlike them
 
 
 def read_portrait(
@@ -58,6 +61,31 @@ def read_portrait(
         tell(f"{path}: {picture.width}x{picture.height} pixels, {cut}resized to {width}x{height}")
         picture = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
     return np.array(picture, np.uint8)
+
+
+def check_portrait(
+    picture: NDArray[np.uint8],
+    path: str | Path,
+    tell: Tell,
+    likeness: Callable[[NDArray[np.uint8]], float],
+    known: Sequence[NDArray[np.uint8]],
+) -> None:
+    """Says so where a portrait is of nothing, or of what a model cannot draw.
+
+    Args:
+        picture: [H, W, 3], from `read_portrait`.
+        path: its file's.
+        tell: is told.
+        likeness: how well the model draws a picture, in dB.
+        known: portraits that the model knows, to compare with; there may be none.
+    """
+    if picture.std(axis=(0, 1)).max() < FLAT:
+        tell(f"{path} is of one colour nearly all over, and shows no face: the one that comes is the model's own")
+    elif known and (own := likeness(picture)) < (usual := min(map(likeness, known))) - UNLIKE_DB:
+        tell(
+            f"{path} is unlike what the model learned from, and hard for it to draw ({own:.0f} dB, portraits that it "
+            f"knows {usual:.0f} or more): is it a portrait of that kind? It is used as it is"
+        )
 
 
 def _in_colour(picture: Image.Image, kind: str | None, path: Path, tell: Tell) -> Image.Image:

@@ -91,9 +91,9 @@ class Encoded:
         )
 
 
-def _say_cut(text: str, length: int, limit: int, option: str) -> None:
+def _say_cut(text: str, length: int, limit: int, unit: str, option: str) -> None:
     warnings.warn(
-        f"text is {length} tokens long and is cut to {limit} ({option}), its end is not read: {text[:60]!r}...",
+        f"text is {length} {unit} long and is cut to {limit} ({option}), its end is not read: {text[:60]!r}...",
         stacklevel=6,
     )
 
@@ -140,7 +140,7 @@ class ByteReader(nn.Module):
     def _read(self, text: str) -> Tensor:
         ids = _byte_tokenizer()(text)["input_ids"]  # with the mark of the end
         if len(ids) > self.max_bytes:
-            _say_cut(text, len(ids), self.max_bytes, "text.max_length")
+            _say_cut(text, len(ids), self.max_bytes, "bytes", "text.max_length")
             ids = [*ids[: self.max_bytes - 1], ids[-1]]
         return nn.functional.pad(torch.tensor(ids), (0, self.max_bytes - len(ids)))
 
@@ -206,7 +206,7 @@ class T5Reader(nn.Module):
             raise ValueError(f"the T5 in {self.folder} has width {model.config.d_model}: set text.features to it")
         ids = tokenizer(text)["input_ids"]
         if len(ids) > self.num_tokens:
-            _say_cut(text, len(ids), self.num_tokens, "text.num_tokens")
+            _say_cut(text, len(ids), self.num_tokens, "tokens", "text.num_tokens")
             ids = tokenizer(text, truncation=True, max_length=self.num_tokens)["input_ids"]
         hidden = model(input_ids=torch.tensor([ids], device=model.device)).last_hidden_state[0]  # [length, features]
         return nn.functional.pad(hidden.cpu(), (0, 0, 0, self.num_tokens - len(ids)))

@@ -245,8 +245,8 @@ def test_256_tokens_a_chunk(t5: str) -> None:
 def test_a_long_text_is_cut_and_said_so_once(encoder: str, t5: str) -> None:
     t5_config = {"encoder": "t5", "pretrained": t5, "features": 16, "num_tokens": 24}
     conditions = ConditionSet({"text": SMALL if encoder == "bytes" else t5_config}, 8)
-    option = "max_length" if encoder == "bytes" else "num_tokens"
-    with pytest.warns(UserWarning, match=rf"text is 41 tokens long and is cut to 24 \(text.{option}\)"):
+    option, unit = ("max_length", "bytes") if encoder == "bytes" else ("num_tokens", "tokens")
+    with pytest.warns(UserWarning, match=rf"text is 41 {unit} long and is cut to 24 \(text.{option}\)"):
         long = conditions.prepare(caption("x" * 40))["text"].x
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from player.portraits import read_portrait
+from player.portraits import check_portrait, read_portrait
 from player.sources.base import SourceError
 
 
@@ -106,6 +106,24 @@ def test_faces_are_looked_for_only_where_there_is_a_detector(tmp_path: Path) -> 
     assert faceless.shape == (32, 32, 3) and told == [f"{path}: no face is found; it is used as it is"]
     read_portrait(path, 32, 32, told.append, detect=lambda picture: np.zeros((478, 2), np.float32))
     assert len(told) == 1
+
+
+def test_what_a_model_cannot_draw_is_told_of(tmp_path: Path) -> None:
+    told: list[str] = []
+    noise = np.random.default_rng(0).integers(0, 255, (32, 32, 3)).astype(np.uint8)
+    ramp = np.repeat(np.arange(32, dtype=np.uint8)[None, :, None] * 8, 32, 0).repeat(3, 2)
+
+    def likeness(picture: np.ndarray) -> float:
+        """Of a model that draws what is smooth."""
+        return 30.0 - float(np.abs(np.diff(picture.astype(int), axis=1)).mean()) / 4
+
+    check_portrait(ramp, "ramp.png", told.append, likeness, [ramp])
+    check_portrait(noise, "noise.png", told.append, likeness, [])
+    assert not told
+    check_portrait(noise, "noise.png", told.append, likeness, [ramp, ramp])
+    assert len(told) == 1 and told[0].startswith("noise.png is unlike what the model learned from")
+    check_portrait(np.full_like(noise, 7), "wall.png", told.append, likeness, [])
+    assert len(told) == 2 and "of one colour nearly all over, and shows no face" in told[1]
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,8 @@ def stretches(container: InputContainer, stream: AudioStream, damage: list[str])
         if resampler is None or form != now or abs(time - begins - heard) > GAP_S:
             if resampler is not None and (blocks := [*blocks, *_resampled(resampler, None)]):
                 yield Stretch(begins, np.concatenate(blocks, axis=1))
+            if resampler is not None and (gap := time - begins - heard) > GAP_S:  # a decoder may leave out in silence
+                damage.append(f"{gap:.2f} s are missing from {begins + heard:.2f} s on")
             layout = frame.layout.name if frame.layout.nb_channels <= 2 else "mono"
             resampler = av.AudioResampler(format="fltp", layout=layout, rate=SAMPLE_RATE)
             blocks, begins, heard, form = [], time, 0.0, now

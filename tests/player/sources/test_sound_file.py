@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,20 @@ def test_a_file_that_is_damaged_later_is_used_as_far_as_it_goes(tmp_path: Path) 
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     assert onset_s(read_sound(cut, told.append)) == pytest.approx(AT_S, abs=0.003)
     assert len(told) == 2 and told[1].startswith(f"{cut}: damaged, Invalid data")
+
+
+def test_what_a_decoder_leaves_out_in_silence_is_said(tmp_path: Path) -> None:
+    """A flac with a byte flipped: a frame of it is gone, and the sound after it stays in time."""
+    told: list[str] = []
+    hiss = np.random.default_rng(0).normal(0, 0.02, (64_000, 1))
+    path = write_sound(tmp_path / "a.flac", click(4.0, 16000, 3.0) + hiss, 16000)
+    assert onset_s(read_sound(path, told.append)) == pytest.approx(3.0, abs=0.003) and not told
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    assert onset_s(read_sound(path, told.append)) == pytest.approx(3.0, abs=0.003)
+    assert len(told) == 1 and "silence in the gaps" in told[0]
+    assert re.search(r"damaged, 0\.\d\d s are missing from \d\.\d\d s on;", told[0])
 
 
 def test_a_wav_that_is_cut_off_is_used_and_said_to_be(tmp_path: Path) -> None:
