@@ -57,6 +57,7 @@ class Text(Condition):
             features: width of the encoder's output; a T5's own width.
             max_length: bytes that are read, for "bytes".
             num_layers: layers of the small network, for "bytes".
+            kernel: bytes that it sees together before these, an odd number, or 0 for one by one.
             pretrained: folder or hub id of the T5.
             dtype: of the T5's weights, float32 or bfloat16.
             frozen: whether what reads the text keeps its weights, random ones too: they tell one caption from another,
@@ -68,6 +69,7 @@ class Text(Condition):
         features: int = 64
         max_length: int = 128
         num_layers: int = 2
+        kernel: int = 0
         pretrained: str | None = None
         dtype: str = "float32"
         frozen: bool = False
@@ -82,6 +84,8 @@ class Text(Condition):
                     f"text.num_tokens, text.features and text.num_layers must be 1 or more and text.max_length 2 or "
                     f"more, got {self.num_tokens}, {self.features}, {self.num_layers} and {self.max_length}"
                 )
+            if self.kernel < 0 or (self.kernel and self.kernel % 2 == 0):
+                raise ValueError(f"text.kernel must be an odd number, or 0, got {self.kernel}")
             if self.encoder == "bytes" and self.features > 32 and self.features % 32:
                 raise ValueError(f"text.features must be a multiple of 32, or at most 32, got {self.features}")
             if (self.pretrained is not None) != (self.encoder == "t5"):
@@ -97,7 +101,9 @@ class Text(Condition):
             dtype = getattr(torch, config.dtype)
             self.reader = T5Reader(config.pretrained, config.num_tokens, config.features, dtype)
         else:
-            self.reader = ByteReader(config.max_length, config.num_tokens, config.features, config.num_layers)
+            self.reader = ByteReader(
+                config.max_length, config.num_tokens, config.features, config.num_layers, config.kernel
+            )
         if config.frozen:
             self.reader.requires_grad_(False)
             self.projection.requires_grad_(False)

@@ -106,15 +106,20 @@ class ByteReader(nn.Module):
         num_tokens: N, learned queries that gather what was read.
         features: its width.
         num_layers: of the transformer.
+        kernel: bytes that two convolutions before it see together, so that a word is the same word wherever it stands;
+            0 for none.
     """
 
-    def __init__(self, max_bytes: int, num_tokens: int, features: int, num_layers: int) -> None:
+    def __init__(self, max_bytes: int, num_tokens: int, features: int, num_layers: int, kernel: int = 0) -> None:
         super().__init__()
         self.max_bytes = max_bytes
         self.memory = Memory(self._read)
         self.embedding = nn.Embedding(259, features)  # 256 bytes after ByT5's three marks: padding, end, unknown
         self.position = nn.Parameter(torch.randn(max_bytes, features) * 0.02)
         self.queries = nn.Parameter(torch.randn(num_tokens, features) * 0.02)
+        self.words = nn.ModuleList(
+            nn.Conv1d(features, features, kernel, padding=kernel // 2) for _ in range(2 if kernel else 0)
+        )
         heads = max(1, features // 32)
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(features, heads, 2 * features, 0.0, "gelu", batch_first=True, norm_first=True)
@@ -154,7 +159,11 @@ class ByteReader(nn.Module):
     def _encode(self, x: Tensor) -> Tensor:
         ids = x.flatten(0, 1)  # [B T, L]
         padding = torch.zeros_like(ids, dtype=self.position.dtype).masked_fill(ids == 0, float("-inf"))
-        hidden = self.embedding(ids) + self.position[: ids.shape[1]]
+        hidden = self.embedding(ids)
+        written = (ids != 0)[:, :, None]
+        for word in self.words:
+            hidden = hidden + nn.functional.gelu(word((hidden * written).transpose(1, 2)).transpose(1, 2))
+        hidden = hidden + self.position[: ids.shape[1]]
         for layer in self.layers:
             hidden = layer(hidden, src_key_padding_mask=padding)
         hidden = self.norm(hidden)

@@ -51,6 +51,17 @@ PLAIN = (
     "listen to me",
     "",
 )
+# what else is said, before or after, to no end
+ELSE = (
+    "the a an and or of in on at to for with from by as it its this that these those who what when where how one two "
+    "man woman person girl boy child people friend teacher doctor face head voice eyes mouth hair hand room house "
+    "street city car train morning evening night day week year today tomorrow yesterday here there always often "
+    "sometimes again more than before after while during about into over under between please show make let be is are "
+    "was were has have had do does did can could will would should may might must say says said tell tells told speak "
+    "speaks talk talks look looks think thinks know knows see sees hear hears go goes come comes give gives take takes "
+    "work works play plays read reads write writes good new old young big small long short tall blue red green white "
+    "black first last next other same different i you he she we they me him her us them my your his our their"
+).split()
 MANNERS = (*(word for word in ENERGIES if word not in " ".join(WORDS.values()).split()), "calmly", "clearly")
 MARKS = ("", "", "", ".", "!", "...", "?", " ")
 VOWELS, CONSONANTS = "aeiou", "bcdfghjklmnprstvwz"
@@ -79,6 +90,10 @@ def draw_caption(rng: np.random.Generator, mood: str, held_out: bool = False) ->
         if rng.random() < 0.3:
             manner = _one(rng, MANNERS)
             caption = _one(rng, (f"{manner} and {caption}", f"{caption}, {manner}", f"{caption}, talking {manner}"))
+    if rng.random() < 0.25:
+        some = [_one(rng, ELSE) if rng.random() < 0.8 else _word(rng) for _ in range(rng.integers(1, 7))]
+        at = int(rng.integers(len(some) + 1))
+        caption = " ".join(filter(None, [*some[:at], caption, *some[at:]]))
     return _written(rng, caption)
 
 

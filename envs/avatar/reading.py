@@ -1,7 +1,7 @@
 """Teaches a small reader of bytes what captions of moods mean, before a talking head learns to listen to it.
 
     python -m envs.avatar.reading config=configs/avatar.yaml out=runs/avatar/reader         # one with random weights
-    python -m envs.avatar.reading checkpoint=checkpoints/avatar out=runs/avatar/reader      # that of a talking head
+    python -m envs.avatar.reading config=… codes=checkpoints/avatar out=runs/avatar/reader  # for that talking head
 
 A reader with random weights tells captions apart, but not by what they mean: two ways to ask for the same are as far
 apart as any two captions, and what it makes of a wording that the head never met is noise to it. Here every wording
@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conditions.encoders.words import ByteReader
-from conditions.text import Text
 from envs.avatar.captions import draw_caption
 from envs.avatar.mood import MOODS, Wish, understand
 from worldmodel.checkpoint import save_part
@@ -82,12 +82,13 @@ def read(reader: ByteReader, captions: Sequence[str]) -> Tensor:
 
 
 def teach(
-    reader: ByteReader, steps: int = STEPS, seed: int = 0, report: Callable[[str], None] = print
+    reader: ByteReader, codes: Codes, steps: int = STEPS, seed: int = 0, report: Callable[[str], None] = print
 ) -> dict[str, float]:
     """Teaches a reader, in place.
 
     Args:
-        reader: whose own codes become those of all wordings.
+        reader: of random weights, or taught before.
+        codes: what it should make of captions.
         steps: of training.
         seed: of the captions.
         report: called with lines of progress.
@@ -96,7 +97,7 @@ def teach(
         Of captions in sentences that none was worded in: "moods", the share whose code is nearest to that of the mood
         they ask for, and "error", the mean squared difference from their own code (codes have unit variance).
     """
-    codes, rng = Codes(reader), np.random.default_rng([seed, 0x2EAD])
+    rng = np.random.default_rng([seed, 0x2EAD])
     parameters = list(reader.parameters())
     frozen = [parameter.requires_grad for parameter in parameters]
     reader.requires_grad_(True).train()
@@ -112,8 +113,10 @@ def teach(
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
-        if step % 100 == 0:
-            report(f"reader: step {step}/{steps}, error {loss.item():.4f}, {time.perf_counter() - begun:.0f} s")
+        if step % 250 == 0:
+            moods = examine(reader, codes, draw(np.random.default_rng(step), 300, held_out=True))["moods"]
+            taken = f"{time.perf_counter() - begun:.0f} s"
+            report(f"reader: step {step}/{steps}, error {loss.item():.4f}, moods {100 * moods:.0f} %, {taken}")
     reader.eval()
     for parameter, learns in zip(parameters, frozen, strict=True):
         parameter.requires_grad_(learns)
@@ -133,22 +136,29 @@ def examine(reader: ByteReader, codes: Codes, captions: Sequence[str]) -> dict[s
     return {"moods": float(np.mean(right)), "error": float((tokens - codes(captions)).square().mean())}
 
 
+def _text(world: WorldModel) -> Any:
+    """The condition that reads captions byte by byte."""
+    text = world.conditions["text"] if "text" in world.conditions.names else None
+    if not isinstance(getattr(text, "reader", None), ByteReader):
+        raise ValueError("the model must have the condition text with text.encoder=bytes, got none")
+    return text
+
+
 def main(arguments: Sequence[str]) -> None:
     """The command line; see the top of the file."""
     settings = dict(argument.partition("=")[::2] for argument in arguments)
-    out, steps = settings.pop("out", ""), int(settings.pop("steps", STEPS))
-    checkpoint = settings.pop("checkpoint", "")
-    if not out or bool(checkpoint) == ("config" in settings):
-        raise ValueError("give out=DIR, and either config=FILE or checkpoint=DIR")
+    out, codes, steps = (settings.pop(key, default) for key, default in (("out", ""), ("codes", ""), ("steps", STEPS)))
+    if not out:
+        raise ValueError("out=DIR must say where the reader goes")
     torch.manual_seed(0)
-    if checkpoint:
-        world = WorldModel.from_pretrained(checkpoint)
+    world = WorldModel(load_config([f"{key}={value}" for key, value in settings.items()]).model)
+    text = _text(world)
+    if codes:
+        known = _text(WorldModel.from_pretrained(codes))
+        text.projection.load_state_dict(known.projection.state_dict())
+        figures = teach(text.reader, Codes(known.reader), int(steps))
     else:
-        world = WorldModel(load_config([f"{key}={value}" for key, value in settings.items()]).model)
-    text = world.conditions["text"] if "text" in world.conditions.names else None
-    if not isinstance(text, Text) or not isinstance(text.reader, ByteReader):
-        raise ValueError("the model must have the condition text with text.encoder=bytes, got none")
-    figures = teach(text.reader, steps)
+        figures = teach(text.reader, Codes(text.reader), int(steps))
     save_part(world, "conditions/text", Path(out))
     print(
         f"{out}: of captions worded anew {100 * figures['moods']:.1f} % give their mood, error {figures['error']:.4f}"
