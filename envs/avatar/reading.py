@@ -147,7 +147,7 @@ def _text(world: WorldModel) -> Any:
 def main(arguments: Sequence[str]) -> None:
     """The command line; see the top of the file."""
     settings = dict(argument.partition("=")[::2] for argument in arguments)
-    out, codes, steps = (settings.pop(key, default) for key, default in (("out", ""), ("codes", ""), ("steps", STEPS)))
+    out, codes, steps = settings.pop("out", ""), settings.pop("codes", ""), int(settings.pop("steps", STEPS))
     if not out:
         raise ValueError("out=DIR must say where the reader goes")
     torch.manual_seed(0)
@@ -156,9 +156,9 @@ def main(arguments: Sequence[str]) -> None:
     if codes:
         known = _text(WorldModel.from_pretrained(codes))
         text.projection.load_state_dict(known.projection.state_dict())
-        figures = teach(text.reader, Codes(known.reader), int(steps))
+        figures = teach(text.reader, Codes(known.reader), steps)
     else:
-        figures = teach(text.reader, Codes(text.reader), int(steps))
+        figures = teach(text.reader, Codes(text.reader), steps)
     save_part(world, "conditions/text", Path(out))
     print(
         f"{out}: of captions worded anew {100 * figures['moods']:.1f} % give their mood, error {figures['error']:.4f}"
