@@ -109,7 +109,6 @@ class FrameEmbedding(nn.Module):
         direct: which of a chunk's M condition tokens are added to each of its F frames, F lists of one length, or none;
             M itself stands for nothing.
         shortcut: whether the frames also go past the backbone.
-        reference_shortcut: whether the reference picture does.
     """
 
     def __init__(
@@ -121,7 +120,6 @@ class FrameEmbedding(nn.Module):
         places: tuple[int, int] = (0, 0),
         direct: Sequence[Sequence[int]] = (),
         shortcut: bool = False,
-        reference_shortcut: bool = False,
     ) -> None:
         super().__init__()
         self.projection = nn.Linear(token_values, width)
@@ -138,10 +136,8 @@ class FrameEmbedding(nn.Module):
             nn.init.zeros_(self.entry.weight)
             nn.init.zeros_(self.entry.bias)
         self.shortcut = nn.Linear(token_values, width, bias=False) if shortcut else None
-        self.reference_shortcut = nn.Linear(width, width, bias=False) if reference_shortcut else None
-        for past in (self.shortcut, self.reference_shortcut):
-            if past is not None:
-                nn.init.zeros_(past.weight)
+        if self.shortcut is not None:
+            nn.init.zeros_(self.shortcut.weight)
 
     def forward(self, tokens: Tensor, bucket: Tensor, first: int = 0) -> Tensor:
         """Embeds frames.
@@ -174,20 +170,9 @@ class FrameEmbedding(nn.Module):
         conditions = functional.pad(conditions, (0, 0, 0, 1))  # [B, K, M + 1, D]
         return rearrange(self.entry(conditions[:, :, self.direct].flatten(-2)), "b k f d -> b (k f) 1 d")
 
-    def past(self, tokens: Tensor, reference: Tensor | None) -> Tensor | float:
-        """What goes past the backbone and is added to its state at the input frames.
-
-        Args:
-            tokens: [B, T, N, P] of the frames.
-            reference: [B, N, D] tokens of the reference picture, where there is one.
-
-        Returns:
-            [B, T, N, D], or 0 where nothing does.
-        """
-        added: Tensor | float = 0.0 if self.shortcut is None else self.shortcut(tokens)
-        if self.reference_shortcut is not None and reference is not None:
-            added = added + self.reference_shortcut(reference)[:, None]
-        return added
+    def past(self, tokens: Tensor) -> Tensor | float:
+        """What of input frames [..., N, P] is added to the backbone's state there: [..., N, D], or 0."""
+        return 0.0 if self.shortcut is None else self.shortcut(tokens)
 
     def conditions(self, tokens: Tensor) -> Tensor:
         """Tells condition tokens [..., M, D] their places in the chunk, where places are learned."""

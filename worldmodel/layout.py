@@ -38,7 +38,6 @@ class LayoutConfig:
     direct: bool = False  # conditions are also added to the input frames whose successors they lead to
     direct_ahead: int = 0  # and with them what is told of so many frames after it, where the chunk holds them
     shortcut: bool = False  # the head also gets the input frame itself, so that the backbone need not carry it through
-    reference_shortcut: bool = False  # and the reference picture: a stream's frames are corrupted, this one never is
 
     def __post_init__(self) -> None:
         for name in ("chunk_frames", "window_chunks"):
@@ -51,8 +50,6 @@ class LayoutConfig:
             )
         if self.reference not in REFERENCES:
             raise ValueError(f"layout.reference must be one of {', '.join(REFERENCES)}, got {self.reference!r}")
-        if self.reference_shortcut and self.reference == "none":
-            raise ValueError("layout.reference_shortcut needs a picture: set layout.reference to sink or chunk")
 
 
 @dataclass(frozen=True)

@@ -123,9 +123,8 @@ class Streams:
         conditions = world.conditions(prepared, world.config.layout.chunk_frames)  # [copies B, 1, M, D]
         direct = world.embedding.entering(conditions)  # [copies B, F, 1, D]
         entering = world.embedding.conditions(conditions[:, 0])
-        picture = None if self.reference is None else self.reference.repeat(copies, 1, 1)
-        if world.layout.reference_tokens and picture is not None:
-            entering = torch.cat([entering, picture], dim=1)
+        if world.layout.reference_tokens and self.reference is not None:
+            entering = torch.cat([entering, self.reference.repeat(copies, 1, 1)], dim=1)
         watch.lap("conditions")
         rest = self._rest()
         bucket = self._bucket(rest)
@@ -140,8 +139,7 @@ class Streams:
             if index == 0:
                 tokens = torch.cat([entering, tokens], dim=1)
             hidden = world.backbone.step(tokens, world.layout, step, self.cache)[:, -world.frame_tokens :]
-            past = world.embedding.past(inputs.repeat(copies, 1, 1, 1), picture)
-            hidden = hidden + (past[:, 0] if isinstance(past, Tensor) else past)
+            hidden = hidden + world.embedding.past(inputs[:, 0].repeat(copies, 1, 1))
             watch.lap("backbone")
             self.latents = self._imagine(hidden, rest) if known is None else known[:, index]
             watch.lap("head")

@@ -71,16 +71,8 @@ def new_embedding(
     """The embedding of a world's frames, with random weights: tokens of `values` numbers to `width`."""
     chunk, ahead = config.layout.chunk_frames, config.layout.direct_ahead
     direct = conditions.frame_places(chunk, ahead) if config.layout.direct else ()
-    return FrameEmbedding(
-        values,
-        layout.frame_tokens,
-        width,
-        config.noise.num_buckets,
-        layout.places,
-        direct,
-        config.layout.shortcut,
-        config.layout.reference_shortcut,
-    )
+    buckets, shortcut = config.noise.num_buckets, config.layout.shortcut
+    return FrameEmbedding(values, layout.frame_tokens, width, buckets, layout.places, direct, shortcut)
 
 
 class WorldModel(nn.Module):
@@ -280,7 +272,7 @@ class WorldModel(nn.Module):
         if reference is not None:
             picture = self.embedding.reference(to_tokens(reference, self.config.patch_size))
         tokens = self.layout.assemble(conditions, frames, picture)
-        return self.layout.frames_of(self.backbone(tokens, self.layout)) + self.embedding.past(inputs, picture)
+        return self.layout.frames_of(self.backbone(tokens, self.layout)) + self.embedding.past(inputs)
 
     def _drop(self, prepared: Mapping[str, Prepared], generator: Generators) -> dict[str, Prepared]:
         """Hides each condition of a clip with the configured chance, all of them with the same, and optional parts."""

@@ -67,11 +67,6 @@ def test_whole_chunks_are_required() -> None:
         make(chunk_frames=2).assemble(torch.zeros(1, 1, M, D), torch.zeros(1, 3, N, D))
 
 
-def test_a_shortcut_of_the_reference_needs_one() -> None:
-    with pytest.raises(ValueError, match=r"layout\.reference_shortcut needs a picture: set layout\.reference"):
-        LayoutConfig(reference_shortcut=True)
-
-
 def test_reference_must_match_the_layout() -> None:
     with pytest.raises(ValueError, match="takes no reference"):
         make().assemble(torch.zeros(1, 1, M, D), torch.zeros(1, 1, N, D), torch.zeros(1, N, D))

@@ -25,17 +25,16 @@ STEPS = 14  # more than three windows of four
         ("dit", LayoutConfig(chunk_frames=2, window_chunks=2, reference="chunk", places=True)),
         ("dit", LayoutConfig(chunk_frames=2, window_chunks=2, direct=True, shortcut=True)),
         ("dit", LayoutConfig(chunk_frames=2, window_chunks=2, direct=True, direct_ahead=1, shortcut=True)),
-        ("dit", LayoutConfig(chunk_frames=2, window_chunks=2, reference="chunk", reference_shortcut=True)),
     ],
 )
 @torch.no_grad()
 def test_a_stream_equals_the_whole_forward(head: str, layout: LayoutConfig) -> None:
     """Every frame a session makes, from one pass over the whole clip: the same hidden states, latents and pixels."""
     world = tiny_world(head=head, layout=layout)
-    torch.manual_seed(0)
-    for name, weight in world.embedding.named_parameters():
-        if name in ("entry.weight", "shortcut.weight", "reference_shortcut.weight"):  # these begin at nothing
-            torch.nn.init.normal_(weight, std=0.1)
+    if layout.direct:  # these begin at nothing
+        torch.manual_seed(0)
+        torch.nn.init.normal_(world.embedding.entry.weight, std=0.1)
+        torch.nn.init.normal_(world.embedding.shortcut.weight, std=0.1)
     world.config.noise.max_sigma = 0.0  # so that the context of the two is the same without following the noise
     frames, actions = tiny_frames(3), tiny_actions(2 + STEPS)
     picture = None if layout.reference == "none" else tiny_frames(1, seed=5)[0]

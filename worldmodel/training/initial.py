@@ -19,8 +19,6 @@ from worldmodel.world import WorldConfig, WorldModel
 POSITIONS = ("embedding.position", "head.position")  # [N, width], learned per place in the frame
 # [D, features]: what comes after those that there were is not listened to at first
 LISTENING = re.compile(r"conditions\.conditions\.\w+\.projection\.weight|embedding\.entry\.weight")
-# what goes past the backbone, or straight to a frame, begins at zero
-ADDED = re.compile(r"embedding\.(shortcut|reference_shortcut|entry)\.\w+")
 FREE = ("gradient_checkpointing",)  # fields that change no result
 
 
@@ -29,9 +27,9 @@ def adapt(world: WorldModel, config: WorldConfig) -> WorldModel:
 
     Picture size, frame rate, chunk, window, noise and flow may differ. Learned places in the frame are interpolated to
     another size; places along the sequence are rotations, which are computed for any length; what a condition tells
-    besides, after all that it told before, or of frames ahead, is not listened to at first, nor what goes past the
-    backbone and did not before; all other weights are carried over as they are, and must fit. What a condition counts
-    by the frame (`audio.samples`, `pose.scale`) is the new configuration's business.
+    besides, after all that it told before, or of frames ahead, is not listened to at first; all other weights are
+    carried over as they are, and must fit. What a condition counts by the frame (`audio.samples`, `pose.scale`) is the
+    new configuration's business.
 
     Args:
         world: whose weights are taken.
@@ -56,7 +54,6 @@ def adapt(world: WorldModel, config: WorldConfig) -> WorldModel:
         more = own[key].shape[1] - given[key].shape[1]
         if more > 0 and own[key].shape[0] == given[key].shape[0]:
             given[key] = functional.pad(given[key], (0, more))
-    given |= {key: value for key, value in own.items() if key not in given and ADDED.fullmatch(key)}
     wanted = {key: value for key, value in own.items() if key in given or not key.startswith("autoencoder.")}
     wrong += compare(given, wanted)
     if wrong:
