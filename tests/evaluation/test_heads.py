@@ -137,9 +137,10 @@ def test_only_given_poses_and_joints_in_the_picture_count() -> None:
 
 def test_moods_that_are_shown(task: Task) -> None:
     figures = mood.measure(task)
-    for name in ("told", "recorded", "rendered"):
+    for name in ("told", "worded", "recorded", "rendered"):
         assert figures[name]["accuracy"] == 1.0
     assert figures["told"]["num_stretches"] == 2 * 3 and figures["rendered"]["num_stretches"] == 16
+    assert len(figures["worded"]["captions"]) == 2 and len(figures["worded"]["captions"][0]) == 3
     assert figures["moods"] == {"0": "calm", "1": "glad", "2": "cross"}
     assert all(reached("mood", figures).values())
 

@@ -8,7 +8,7 @@ Shapes: T frames, M moods, S clips.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,49 +32,75 @@ def measure(task: Task) -> dict[str, Any]:
     """Tells heads their moods and reads them back.
 
     Returns:
-        told (each mood told in turn), recorded (the clips performed anew under their own captions), rendered (the
-        recorded clips themselves): each {"accuracy": share of stretches of one mood read right, "confusion": [M][M] by
-        true and read mood, "num_stretches"}; moods: the captions that were told.
+        told (each mood told in turn, in the fewest letters), worded (the same in any words that the clips have, with
+        "captions": what was said to each head), recorded (the clips performed anew under their own captions), rendered
+        (the recorded clips themselves): each {"accuracy": share of stretches of one mood read right, "confusion":
+        [M][M] by true and read mood, "num_stretches"}; moods: the captions that were told.
 
     Raises:
         Unavailable: if there is no such head, or the clips' captions hold a single mood.
     """
     task.needs_head("text")
     performance = as_told(task)
-    # The shortest caption of each mood: a single word, if there are enough clips.
-    captions = {mood: min(sorted(said), key=len) for mood, said in sorted(captions_by_mood(task).items())}
-    if len(captions) < 2:
+    said = {mood: sorted(captions) for mood, captions in sorted(captions_by_mood(task).items())}
+    if len(said) < 2:
         raise Unavailable("the clips' captions ask for less than two moods: record more with python -m envs.record")
-    settle = round(SETTLE_S * task.world.config.frame.fps)
-    count = 1 + max(max(captions), performance.reader.network.num_moods - 1)
+    # A single word, if there are enough clips; and any wording of the clips, each of which may ask for little of it.
+    plainest = {mood: min(captions, key=len) for mood, captions in said.items()}
     clips = evenly(performance.reader.clips, task.options.head_moods)
-    hold = task.options.head_mood_frames
-    scripts, orders = [], []
-    for index, clip in enumerate(clips):
-        order = list(np.random.default_rng([task.options.seed, index]).permutation(list(captions)))
-        orders.append(order)
-        scripts.append(tell(task.held_out.actions_of(clip), [captions[mood] for mood in order], hold))
-    shown: list[tuple[list[int], NDArray[np.uint8]]] = []
-
-    def see(index: int, frames: NDArray[np.uint8]) -> None:
-        if len(shown) < 3:
-            shown.append((orders[index], frames[hold - 1 :: hold]))
-
-    readings = perform(task, clips, scripts, "moods told", see)
-    seen: list[tuple[int, int]] = []
-    for order, reading in zip(orders, readings, strict=True):
-        for place, mood in enumerate(order):
-            seen.append((mood, _read(reading, place * hold + min(settle, hold // 2), (place + 1) * hold)))
-    figures: dict[str, Any] = {"told": tally(seen, count)}
+    rng = np.random.default_rng([task.options.seed, len(clips)])
+    worded = [{mood: str(rng.choice(captions)) for mood, captions in said.items()} for _ in clips]
+    told, shown = _tell(task, clips, [plainest] * len(clips), "moods told")
+    reworded, _ = _tell(task, clips, worded, "moods in other words")
+    settle = round(SETTLE_S * task.world.config.frame.fps)
+    count = 1 + max(max(said), performance.reader.network.num_moods - 1)
+    figures: dict[str, Any] = {"told": tally(told, count), "worded": tally(reworded, count)}
     for source, name in (("generated", "recorded"), ("rendered", "rendered")):
         pairs = [pair for each in performance.told for pair in _stretches(each, source, settle)]
         figures[name] = tally(pairs, count)
-    figures["moods"] = {str(mood): caption for mood, caption in sorted(captions.items())}
-    figures |= {"num_clips": len(clips), "hold_frames": hold, "reader": get_reader(task).accuracy}
+    figures["moods"] = {str(mood): caption for mood, caption in plainest.items()}
+    figures["worded"]["captions"] = [list(captions.values()) for captions in worded]
+    figures |= {"num_clips": len(clips), "hold_frames": task.options.head_mood_frames}
+    figures["reader"] = get_reader(task).accuracy
     plots.mood(task.out / "mood.png", figures)
-    rows = [("told anew", [frames[order.index(mood)] for mood in sorted(captions)]) for order, frames in shown]
-    contact_sheet(task.out / "mood_sheet.png", rows, [captions[mood] for mood in sorted(captions)])
+    contact_sheet(task.out / "mood_sheet.png", [("told anew", row) for row in shown], list(plainest.values()))
     return figures
+
+
+def _tell(
+    task: Task, clips: Sequence[int], captions: Sequence[Mapping[int, str]], what: str
+) -> tuple[list[tuple[int, int]], list[list[NDArray[np.uint8]]]]:
+    """Tells heads one mood after another.
+
+    Args:
+        task: the evaluation.
+        clips: whose heads.
+        captions: of each, {mood: what is said}.
+        what: what to call it in progress lines.
+
+    Returns:
+        (told, read) of all, and of the first three heads the last frame of each mood.
+    """
+    hold, settle = task.options.head_mood_frames, round(SETTLE_S * task.world.config.frame.fps)
+    scripts, orders = [], []
+    for index, clip in enumerate(clips):
+        own = captions[index]
+        orders.append(np.random.default_rng([task.options.seed, index]).permutation(list(own)).tolist())
+        scripts.append(tell(task.held_out.actions_of(clip), [own[mood] for mood in orders[-1]], hold))
+    shown: list[list[NDArray[np.uint8]]] = []
+
+    def see(index: int, frames: NDArray[np.uint8]) -> None:
+        if len(shown) < 3:
+            last = frames[hold - 1 :: hold]
+            shown.append([last[orders[index].index(mood)] for mood in captions[index]])
+
+    readings = perform(task, clips, scripts, what, see)
+    pairs = [
+        (mood, _read(reading, place * hold + min(settle, hold // 2), (place + 1) * hold))
+        for order, reading in zip(orders, readings, strict=True)
+        for place, mood in enumerate(order)
+    ]
+    return pairs, shown
 
 
 def tell(actions: Sequence[Action], captions: Sequence[str], hold: int) -> list[Action]:

@@ -68,7 +68,12 @@ def pose(path: Path, figures: Mapping[str, Any]) -> None:
 
 def mood(path: Path, figures: Mapping[str, Any]) -> None:
     """What was told against what was read."""
-    titles = {"told": "told anew", "recorded": "as recorded, generated", "rendered": "recorded clips"}
+    titles = {
+        "told": "told anew",
+        "worded": "in any words",
+        "recorded": "as recorded, generated",
+        "rendered": "recorded clips",
+    }
     names = [figures["moods"].get(str(index), str(index)) for index in range(len(figures["told"]["confusion"]))]
     with canvas(path, 1, len(titles), (4.0 * len(titles), 3.8)) as axes:
         for ax, (source, title) in zip(axes, titles.items(), strict=True):

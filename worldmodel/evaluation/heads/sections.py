@@ -79,6 +79,7 @@ def mood(figures: Mapping[str, Any], out: Path) -> str:
     """Moods told and read."""
     names = {
         "told": f"each mood told anew to {figures['num_clips']} heads",
+        "worded": "the same in any words that the clips have",
         "recorded": "clips performed anew under their own captions",
         "rendered": "recorded clips: how well the reader reads",
     }
