@@ -90,7 +90,7 @@ def draw_caption(rng: np.random.Generator, mood: str, held_out: bool = False) ->
         if rng.random() < 0.3:
             manner = _one(rng, MANNERS)
             caption = _one(rng, (f"{manner} and {caption}", f"{caption}, {manner}", f"{caption}, talking {manner}"))
-    if rng.random() < 0.25:
+    if rng.random() < 0.5:
         some = [_one(rng, ELSE) if rng.random() < 0.8 else _word(rng) for _ in range(rng.integers(1, 7))]
         at = int(rng.integers(len(some) + 1))
         caption = " ".join(filter(None, [*some[:at], caption, *some[at:]]))
