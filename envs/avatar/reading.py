@@ -57,6 +57,7 @@ class Codes:
         own = copy.deepcopy(reader).eval()
         wishes = [Wish(mood, 1.0, energy) for mood in MOODS for energy in (0.5, 1.0, 1.5)]
         self._plain = dict(zip(map(plainest, wishes), read(own, list(map(plainest, wishes))), strict=True))
+        self._moods = [wish.mood for wish in wishes]
 
     def __call__(self, captions: Sequence[str]) -> Tensor:
         """The codes of captions, [S, N, F]."""
@@ -69,10 +70,9 @@ class Codes:
         return functional.layer_norm(mixed, mixed.shape[-1:])
 
     def nearest(self, tokens: Tensor) -> list[str]:
-        """The mood whose code is nearest to each of [S, N, F]."""
-        plain = torch.stack([self._plain[mood] for mood in MOODS])
-        names = tuple(MOODS)
-        return [names[i] for i in torch.cdist(tokens.flatten(1), plain.flatten(1)).argmin(1).tolist()]
+        """The mood, in whatever manner, whose code is nearest to each of [S, N, F]."""
+        plain = torch.stack(list(self._plain.values()))
+        return [self._moods[i] for i in torch.cdist(tokens.flatten(1), plain.flatten(1)).argmin(1).tolist()]
 
 
 def read(reader: ByteReader, captions: Sequence[str]) -> Tensor:
@@ -94,8 +94,9 @@ def teach(
         report: called with lines of progress.
 
     Returns:
-        Of captions in sentences that none was worded in: "moods", the share whose code is nearest to that of the mood
-        they ask for, and "error", the mean squared difference from their own code (codes have unit variance).
+        Of captions in sentences that none was worded in: "moods", the share, of those that do not ask for only a
+        little, that come nearest to the code of their mood; and "error", the mean squared difference from their own
+        code (codes have unit variance).
     """
     rng = np.random.default_rng([seed, 0x2EAD])
     parameters = list(reader.parameters())
@@ -132,7 +133,8 @@ def draw(rng: np.random.Generator, count: int, held_out: bool = False) -> list[s
 def examine(reader: ByteReader, codes: Codes, captions: Sequence[str]) -> dict[str, float]:
     """How well a reader reads captions: as `teach` returns."""
     tokens = read(reader, captions)
-    right = [mood == understand(caption).mood for mood, caption in zip(codes.nearest(tokens), captions, strict=True)]
+    pairs = zip(codes.nearest(tokens), map(understand, captions), strict=True)
+    right = [mood == wish.mood for mood, wish in pairs if wish.strength >= 1]
     return {"moods": float(np.mean(right)), "error": float((tokens - codes(captions)).square().mean())}
 
 

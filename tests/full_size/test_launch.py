@@ -22,6 +22,7 @@ from accelerate.utils.launch import (
 
 from tests.full_size.twin import ROOT
 from tests.tiny import tiny_config, tiny_world
+from worldmodel.checkpoint import save_part
 from worldmodel.config import Config
 from worldmodel.training import launch, strategy
 from worldmodel.training.config import PhaseConfig, TrainingConfig
@@ -157,6 +158,20 @@ def test_a_run_begins_from_a_world_and_its_autoencoder(tmp_path: Path) -> None:
     assert all(torch.equal(value, begun.state_dict()[key]) for key, value in world.state_dict().items())
     expected = world.autoencoder.state_dict()
     assert all(torch.equal(value, expected[key]) for key, value in run.autoencoder().state_dict().items())
+    other = tiny_world(seed=1)
+    save_part(other, "conditions/keyboard", tmp_path / "keys")
+    config.parts = {"conditions/keyboard": str(tmp_path / "keys")}
+    parts = run.begin().state_dict()
+    assert all(
+        torch.equal(value, (other if key.startswith("conditions.conditions.keyboard") else world).state_dict()[key])
+        for key, value in parts.items()
+    )
+    config.parts = {"conditions/keybord": str(tmp_path / "keys")}
+    with pytest.raises(
+        ValueError, match="a world has no part 'conditions/keybord', did you mean 'conditions/keyboard'"
+    ):
+        run.begin()
+    config.parts = {}
     config.model.autoencoder = replace(config.model.autoencoder, temporal_history=4)
     with pytest.raises(ValueError, match="temporal_history = 5, the config asks for 4"):
         run.autoencoder()
