@@ -34,7 +34,7 @@ sets=("data.clips=data/$name/train") kwargs=()
 case $task in
 blockworld) # one biome where the model is small, every biome where it is large
     world=worldmodel/BlockWorld-v0 kwargs=(--world-kwargs "biome=$([ "$size" = large ] && echo default || echo meadow)") ;;
-avatar) # moods change often, or there is little to learn them from
+avatar) # moods change often, or there is little to learn of them
     world=worldmodel/Avatar-v0 kwargs=(--world-kwargs "caption_s=[0.48,1.44]") ;;
 luanti) # the world of blocks' model, on several lands of the game, `clips` of each; another is kept to measure it in
     world=worldmodel/Luanti-v0 kwargs=(--world-kwargs world_seed=46)
@@ -60,6 +60,10 @@ if [ -n "$lands" ]; then
     for land in $lands; do record "land-$land" --world-kwargs "world_seed=$land"; done
 else
     record train ${kwargs[@]+"${kwargs[@]}"}
+fi
+if [ "$task" = avatar ] && [ -z "$initial" ]; then # what reads captions learns to read first; FROM brings its own
+    [ -e "$run/reader/model.safetensors" ] || python -m envs.avatar.reading "config=configs/$config.yaml" "out=$run/reader"
+    sets+=("parts.conditions/text=$run/reader")
 fi
 [ -n "${FROM:-}" ] || train stage=autoencoder "max_minutes=$autoencoder_minutes"
 train stage=latents

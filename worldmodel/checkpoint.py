@@ -91,7 +91,9 @@ def save_part(world: WorldModel, name: str, folder: Path, dtype: torch.dtype | N
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "config.json").exists():
         (folder / "config.json").write_text(json.dumps(_part_config(world, name), indent=2) + "\n")
-    save_file(pack(_parts(world)[name].state_dict(), dtype), folder / WEIGHTS, metadata={"format": "pt"})
+    temporary = folder / f"{WEIGHTS}.tmp"
+    save_file(pack(_parts(world)[name].state_dict(), dtype), temporary, metadata={"format": "pt"})
+    temporary.rename(folder / WEIGHTS)
 
 
 def load_part(world: WorldModel, name: str, folder: Path) -> None:

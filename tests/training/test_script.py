@@ -39,11 +39,16 @@ def test_its_commands_are_accepted(size: str, task: str, tmp_path: Path, monkeyp
     assert done.returncode == 0, done.stderr
     commands = [line.split() for line in (tmp_path / "commands").read_text().splitlines()]
     records = [command for command in commands if command[1] == "envs.record"]
-    *stages, drawn = commands[len(records) :]
+    readings = [command for command in commands if command[1] == "envs.avatar.reading"]
+    *stages, drawn = commands[len(records) + len(readings) :]
     monkeypatch.chdir(ROOT)
     configs = [load_config(stage[2:]) for stage in stages]
     assert [config.stage for config in configs] == ["autoencoder", "latents", "dynamics"]
     assert all(stage[:2] == ["-m", "worldmodel.training"] for stage in stages)
+    assert len(readings) == (task == "avatar")
+    for _, _, config, out in readings:  # and all stages know of what it writes
+        assert {stage.parts.get("conditions/text") for stage in configs} == {out.removeprefix("out=")}
+        assert load_config([config]).model == configs[0].model
     recorded = [parse_arguments(command[2:]) for command in records]
     assert all(task in command.world.lower() and command.clips > 0 for command in recorded)
     folders = [str(command.out) for command in recorded]
