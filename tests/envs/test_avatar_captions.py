@@ -54,9 +54,9 @@ def test_a_reader_is_taught_to_make_the_same_of_all_wordings() -> None:
     before = (read(reader, wordings) - codes(wordings)).square().mean()
     reader.embedding.weight.requires_grad_(False)  # as a model may ask for
     told: list[str] = []
-    figures = teach(reader, codes, steps=150, report=told.append)
+    figures = teach(reader, codes, steps=60, report=told.append)
     after = (read(reader, wordings) - codes(wordings)).square().mean()
-    assert after < 0.7 * before and figures["moods"] > 0.2 and not told
+    assert after < 0.7 * before and figures["error"] < 0.6 and not told
     assert not reader.embedding.weight.requires_grad and not reader.training
 
 
@@ -71,7 +71,7 @@ def test_the_command_writes_a_part_that_a_world_takes(tmp_path: Path, capsys: py
     text = "model.conditions={text: {num_tokens: 2, features: 32, num_layers: 1, kernel: 5}}"
     settings = ["config=configs/avatar.yaml", text]
     reading.main([*settings, f"out={tmp_path / 'reader'}", "steps=2"])
-    assert "% of captions worded anew give their mood" in capsys.readouterr().out
+    assert "% give their mood" in capsys.readouterr().out
     with pytest.raises(ValueError, match="out=DIR must say"):
         reading.main(settings)
     with pytest.raises(ValueError, match=r"a world has no part 'conditions/text'"):
