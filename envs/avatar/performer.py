@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SCENES = {"talk": 0.48, "dialogue": 0.28, "song": 0.08, "listen": 0.09, "quiet": 0.07}
 CAPTION_BEAT_S = 0.48  # captions change on this beat, so that a model's chunks (six frames, MIDAS) hold one each
-REACH = np.array((24.0, 13.0, 12.0, 0.05, 0.035, 0.03, 0.015, 4.0))  # of the head it plays, as `rig.Pose`
+REACH = np.array((28.0, 18.0, 18.0, 0.12, 0.08, 0.08, 0.05, 8.0))  # of the head it plays, as `rig.Pose`
 
 
 class Performer:
