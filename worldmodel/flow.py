@@ -27,6 +27,7 @@ class FlowConfig:
     # more work: few steps of Euler's end short of the data's spread, frame after frame, and what is lost looks soft.
     order: int = 1
     shift: float = 1.0  # below 1, steps crowd towards the data, where detail is decided (`solver_timesteps`)
+    temperature: float = 1.0  # spread of the noise that generation begins at; below 1, frames differ less by chance
     guidance: float = 1.0  # in generation; 1 follows the conditions as learned, more exaggerates them
     guidance_until: float = 0.0  # timestep down to which it acts: early steps lay out, late ones only over-sharpen
     # Share kept of what guidance adds along the prediction itself, which heightens contrast and colour frame by frame;
@@ -43,6 +44,8 @@ class FlowConfig:
             raise ValueError(f"flow.order must be 1 (Euler) or 2 (Adams-Bashforth), got {self.order}")
         if not (math.isfinite(self.shift) and self.shift > 0):
             raise ValueError(f"flow.shift must be a number above 0, got {self.shift}")
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise ValueError(f"flow.temperature must be a number of 0 or more, got {self.temperature}")
         if not math.isfinite(self.guidance):
             raise ValueError(f"flow.guidance must be a finite number, got {self.guidance}")
         if not 0 <= self.guidance_until <= 1:

@@ -33,7 +33,7 @@ from worldmodel.checkpoint import save_part
 from worldmodel.config import load_config
 from worldmodel.world import WorldModel
 
-STEPS, BATCH, LEARNING_RATE = 2500, 192, 1.5e-3
+STEPS, BATCH, LEARNING_RATE = 1000, 192, 1.5e-3
 EXAMINED = 2000  # captions, worded as none was that it learned from
 USUAL = Wish().mood
 
