@@ -18,7 +18,7 @@ import gymnasium
 import numpy as np
 
 from player.scripts import Action, plain
-from player.worlds import World, WorldError, frame_rate, height_and_width, observed, open_world
+from player.worlds import World, WorldError, delay_of, frame_rate, height_and_width, observed, open_world
 
 Kind = Literal["generated", "rendered"]
 CONTEXT = 16  # rendered frames that a generated world is started from
@@ -66,6 +66,7 @@ class Game:
         self._make_world = make_world
         self._options = dict(options or {})
         self._frames: dict[Kind, np.ndarray] = {}
+        self._waiting: deque[np.ndarray] = deque()  # rendered frames, the newest one last
         self._seed = seed
         if generated is not None and rendered is not None:
             _check_pair(generated, rendered)
@@ -76,9 +77,7 @@ class Game:
     @property
     def world(self) -> World:
         """The world that the player is in."""
-        world = self.generated if self.shown == "generated" else self.rendered
-        assert world is not None
-        return world
+        return self._world_of(self.shown)
 
     @property
     def fps(self) -> float:
@@ -94,13 +93,20 @@ class Game:
     @property
     def kinds(self) -> list[Kind]:
         """Which worlds the picture shows, from left to right."""
-        other: Kind = "rendered" if self.shown == "generated" else "generated"
-        return [self.shown, other] if self.both else [self.shown]
+        return ["generated", "rendered"] if self.both else [self.shown]
+
+    @property
+    def delay(self) -> int:
+        """Steps between that of an action and the one whose picture shows it, beyond the usual one."""
+        return max(delay_of(self._world_of(kind)) for kind in self.kinds)
 
     @property
     def picture(self) -> np.ndarray:
         """The frame shown, [H, W, 3] uint8, or two beside each other, [H, 2 W, 3]."""
-        return np.concatenate([self._frames[kind] for kind in self.kinds], axis=1)
+        frames = dict(self._frames)
+        if self.both:  # a rendered frame waits for the generated one of the same action
+            frames["rendered"] = self._waiting[0]
+        return np.concatenate([frames[kind] for kind in self.kinds], axis=1)
 
     # playing
 
@@ -157,6 +163,8 @@ class Game:
         if not self.both:
             self._want_rendered() if self.shown == "generated" else self._want_generated()
         self.both = not self.both
+        if self.both and not self.to_replay:
+            self._wait(anew=True)
 
     def catch_up(self, budget_s: float = float("inf")) -> None:
         """Lets the rendered world do what was done without it, for at most so many seconds."""
@@ -171,6 +179,20 @@ class Game:
                 world.close()
 
     # behind it
+
+    def _world_of(self, kind: Kind) -> World:
+        world = self.generated if kind == "generated" else self.rendered
+        assert world is not None
+        return world
+
+    def _wait(self, anew: bool = False) -> None:
+        """Keeps the rendered frame for when it is shown beside the generated one."""
+        if anew:
+            self._waiting.clear()
+        self._waiting.append(self._frames["rendered"])
+        behind = delay_of(self.generated) if self.generated is not None else 0
+        while len(self._waiting) > behind + 1:
+            self._waiting.popleft()
 
     @property
     def _alone(self) -> bool:
@@ -202,6 +224,7 @@ class Game:
         else:
             assert self.rendered is not None
             self._frames["rendered"], _ = self.rendered.reset(seed=self._seed, options=self._options)
+            self._wait(anew=True)
             self._seen.append(self._frames["rendered"])
             self._generated_at = -1
             if self.both or self.shown == "generated":
@@ -226,6 +249,7 @@ class Game:
         assert self.rendered is not None
         frame, _, terminated, truncated, info = self.rendered.step(action)
         self._frames["rendered"] = frame
+        self._wait()
         self._seen.append(frame)
         self._between.append(observed(self.rendered, action, info))
         self._replayed += not self._alone
@@ -258,6 +282,7 @@ class Game:
                 self.rendered, self._made_from = made, made_from
             assert self.rendered is not None
             self._frames["rendered"], _ = self.rendered.reset(seed=meta["seed"])
+            self._wait(anew=True)
         except gymnasium.error.Error as error:  # a game that is not installed, or does not start: the dream goes on
             raise WorldError(f"the rendered world cannot be had: {error}") from error
         self._seen.append(self._frames["rendered"])

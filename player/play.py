@@ -16,7 +16,6 @@ from player.game import Game
 from player.recorder import Recorder, name_by_time, write_picture
 from player.scripts import Action, Entry
 from player.stats import Stats
-from player.worlds import delay_of
 
 Sound = np.ndarray | None  # of one frame
 
@@ -59,7 +58,7 @@ class Play:
     @property
     def delay(self) -> int:
         """Steps between that of an action and the one whose frame shows it, beyond the usual one."""
-        return delay_of(self.game.world)
+        return self.game.delay
 
     def step(self, action: Action) -> None:
         """The game takes an action, with what the sources add to it; the frame is filmed and timed."""

@@ -35,6 +35,25 @@ class FakeGenerated(gymnasium.Env[np.ndarray, dict[str, Any]]):
         return np.zeros((SIZE, SIZE, 3), np.uint8), {}
 
 
+class Counting(FakeGenerated):
+    """A world whose frames are as bright as the number of steps that they have behind them, `delay` late."""
+
+    def __init__(self, delay: int) -> None:
+        super().__init__()
+        self.delay, self.steps = delay, 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        self.steps = 0
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: dict[str, Any]) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        frame = np.full((SIZE, SIZE, 3), max(0, self.steps - self.delay), np.uint8)
+        return frame, 0.0, False, False, {}
+
+
 def spy_resets(world: World) -> list[dict[str, Any]]:
     """The options of every reset of a world from now on."""
     seen: list[dict[str, Any]] = []
@@ -165,12 +184,30 @@ def test_both_are_stepped_with_the_same_action(game: Game, generated: World) -> 
     assert game.kinds == ["generated", "rendered"]
     assert place(right) == (START_ACTIONS + 2, START_ACTIONS + 10, 0)
     game.swap()
-    assert game.kinds == ["rendered", "generated"]
-    swapped_left, swapped_right = np.split(game.picture, 2, axis=1)
-    assert (swapped_left == right).all() and (swapped_right == left).all()
+    assert game.kinds == ["generated", "rendered"] and game.world is game.rendered
+    assert (game.picture == np.concatenate([left, right], axis=1)).all(), "each stays on its side"
     assert resets == []  # neither was behind
     game.toggle_both()
     assert game.kinds == ["rendered"]
+
+
+@pytest.mark.parametrize("first", ["generated", "rendered"])
+def test_a_rendered_world_waits_for_a_generated_one_that_is_late(first: str) -> None:
+    """Both show what the same action led to, though the generated one makes its frames by chunks."""
+    late, now = Counting(delay=2), Counting(delay=0)
+    game = Game(late, now)
+    assert game.shown == "rendered"
+    if first == "generated":
+        game.swap()
+    game.toggle_both()
+    assert game.delay == 2
+    seen = []
+    for _ in range(6):
+        game.step({"keyboard": {}})
+        seen.append([int(half[0, 0, 0]) for half in np.split(game.picture, 2, axis=1)])
+    assert seen == [[0, 0], [0, 0], [1, 1], [2, 2], [3, 3], [4, 4]]
+    game.toggle_both()
+    assert game.delay == (2 if first == "generated" else 0)
 
 
 def test_a_new_world_is_the_next_start_for_both(game: Game) -> None:
