@@ -103,7 +103,8 @@ class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
         """Starts from a clip.
 
         Args:
-            seed: chooses one of the checkpoint's starting clips, and the noise of all frames to come.
+            seed: chooses one of the checkpoint's starting clips, one after the other as it counts up, and the noise of
+                all frames to come.
             options: {"start": index of a starting clip}, or {"first_frames": [T, H, W, 3] uint8, "actions": list of
                 the T - 1 actions between them, or left out} to start anywhere else. With a model that takes one,
                 {"reference": [H, W, 3] uint8} is the picture that it keeps to, and where it starts unless that is
@@ -127,7 +128,7 @@ class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
         elif "reference" in options and "start" not in options:
             frames = np.asarray(options["reference"])[None]
         else:
-            start = self._choose(options.get("start"))
+            start = self._choose(options.get("start", seed if seed is None else seed % max(len(self.starts), 1)))
             frames, actions = self.starts[start].frames, self.starts[start].actions()
         reference = np.asarray(options.get("reference", frames[0])) if self.takes_reference else None
         # A stream is reset in place where there is one: nothing is allocated twice.
