@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from player.worlds import World
 
 CHECKPOINT = "checkpoints/blockworld"
+HEAD = "checkpoints/avatar"  # where the command line drives a talking head
 WALK_FRAMES = 200  # of a headless run that is not told how many
 
 EPILOG = """\
@@ -48,7 +49,7 @@ talking heads:
   --duplex call.wav --portrait left.png right.png
 
 captions (--captions FILE) have a time and a caption on each line, from then on:
-  0 calm
+  0 calm and friendly
   1:02.5 happy, talking lively
 """
 
@@ -64,7 +65,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     world = parser.add_argument_group("world")
-    world.add_argument("--checkpoint", metavar="DIR", help=f"generated world (default: {CHECKPOINT}, without --world)")
+    world.add_argument(
+        "--checkpoint", metavar="DIR", help=f"generated world (default: {CHECKPOINT}, or {HEAD} for talking heads)"
+    )
     world.add_argument("--world", metavar="ID", help="rendered world, such as worldmodel/BlockWorld-v0")
     world.add_argument("--world-kwargs", metavar="K=V", nargs="+", default=[], help="its arguments: size=128 fov=70")
     world.add_argument("--seed", type=int, default=0, help="where to start (default: %(default)s)")
@@ -89,11 +92,11 @@ def parser() -> argparse.ArgumentParser:
 
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuses numbers out of range, and options that could not take effect."""
-    from player.options import check_options
+    from player.options import check_options, drives_head
 
     check_options(parser, args)
     if args.checkpoint is None and args.world is None:
-        args.checkpoint = CHECKPOINT
+        args.checkpoint = HEAD if drives_head(args) else CHECKPOINT
     if args.checkpoint is None:
         for name in ("start", "guidance", "steps", "threads"):
             if getattr(args, name) is not None:

@@ -65,8 +65,15 @@ def world_spec(world_id: str) -> EnvSpec:
         return gymnasium.spec(name)
     except gymnasium.error.Error as error:
         # Gymnasium's own are no worlds, whose action is a dict of conditions.
-        known = [id for id, spec in gymnasium.registry.items() if not str(spec.entry_point).startswith("gymnasium.")]
-        raise ValueError(f"no world is called {world_id!r}{nearest(name, known)}") from error
+        known = [id for id, spec in gymnasium.registry.items() if not _is_gymnasiums(spec)]
+        by_name = next((id for id in known if id.partition("/")[2].partition("-")[0].lower() == name.lower()), None)
+        meant = nearest(name, known) if by_name is None else f", did you mean {by_name!r}?"
+        raise ValueError(f"no world is called {world_id!r}{meant}") from error
+
+
+def _is_gymnasiums(spec: EnvSpec) -> bool:
+    entry = spec.entry_point
+    return str(entry if isinstance(entry, str) else getattr(entry, "__module__", "")).startswith("gymnasium.")
 
 
 def missing_package(error: ImportError) -> str:

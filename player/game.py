@@ -263,7 +263,7 @@ class Game:
         if self._too_far:
             raise WorldError("too much was done since the start for the rendered world to follow: R begins anew")
         if self._start is None:
-            raise WorldError("it was started from a picture of its own, which no rendered world shows: give --world ID")
+            raise WorldError("it was started from a picture of its own, which no rendered world shows: leave that out")
         meta = self.generated.get_wrapper_attr("starts")[self._start].meta
         if not {"world", "world_kwargs", "seed"} <= meta.keys():
             raise WorldError("this checkpoint's starting clips do not say which world they were recorded in")

@@ -110,6 +110,8 @@ def reset_options(args: argparse.Namespace, world: World, track: Track | None, t
     height, width = height_and_width(left)
     with _detector(args) as detect:
         portraits = [read_portrait(path, height, width, tell, detect) for path in args.portrait]
+    if isinstance(world, Duplex) and len(portraits) == 1:
+        tell(f"both heads are given one portrait, {args.portrait[0]}: name a second one for the right head")
     known = [start.frames[0] for start in left.get_wrapper_attr("starts")]
     for path, portrait in zip(args.portrait, portraits, strict=True):
         check_portrait(portrait, path, tell, left.get_wrapper_attr("likeness"), known)

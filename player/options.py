@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 MICROPHONE = "mic"  # instead of a file
+HEAD_OPTIONS = ("audio", "say", "listen", "duplex", "pose", "drive", "text", "captions", "portrait")
 EXCLUSIVE = (
     *(("audio", "say"), ("pose", "drive"), ("text", "captions")),
     *(("duplex", other) for other in ("audio", "say", "listen", "pose", "drive", "start")),
@@ -26,6 +27,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     head.add_argument("--text", metavar="CAPTION", help="mood and manner")
     head.add_argument("--captions", metavar="FILE", help="captions with times, lines such as '4.5 happy'")
     head.add_argument("--portrait", metavar="FILE", nargs="+", help="whose face it is; two files for --duplex")
+
+
+def drives_head(args: argparse.Namespace) -> bool:
+    """Whether an option of a talking head is given."""
+    return any(getattr(args, name) is not None for name in HEAD_OPTIONS)
 
 
 def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

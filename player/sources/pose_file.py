@@ -59,7 +59,7 @@ def read_poses(path: str | Path, space: spaces.Box, fps: float, tell: Tell, opti
 
     Args:
         path: npz with `pose` [T, K, 2], NaN = missing; with `fps`, if they were not taken at that of the world; with
-            `joints`, their names, if these are in another order.
+            `joints`, their names, if these are in another order. Or an npy of the pose alone.
         space: of one frame's points, [K, 2].
         fps: frames a second of the world.
         tell: is told what was changed.
@@ -69,17 +69,7 @@ def read_poses(path: str | Path, space: spaces.Box, fps: float, tell: Tell, opti
         SourceError: if there is no such file, or it holds anything else, or another number of joints.
     """
     path = existing(path, "pose file", option)
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except Exception as error:  # a damaged zip or header can raise anything, from zlib, zipfile, tokenize, struct ...
-        raise SourceError(f"{path} must be an npz file with an array 'pose' [T, K, 2]: {error}") from error
-    if not isinstance(loaded, np.lib.npyio.NpzFile):
-        raise SourceError(f"{path} must be an npz file with an array 'pose' [T, K, 2]: write it by numpy.savez")
-    with loaded as arrays:
-        try:
-            held = {name: arrays[name] for name in arrays.files}
-        except Exception as error:  # as above
-            raise SourceError(f"{path} is damaged: {error}: write it again by numpy.savez") from error
+    held = _load(path)
     others = [name for name in held if name not in (RATE, NAMES)]
     name = next((key for key in KEYS if key in held), others[0] if len(others) == 1 else None)
     if name is None:
@@ -87,6 +77,22 @@ def read_poses(path: str | Path, space: spaces.Box, fps: float, tell: Tell, opti
     points = _in_order(held[name], held.get(NAMES), space, path)
     rate = _rate(held[RATE], path) if RATE in held else fps
     return Poses(_within(points, space, path, tell), rate, fps)
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    """Returns the arrays of an npz file; that of an npy file, as a recorded clip has one, is the pose."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except Exception as error:  # a damaged zip or header can raise anything, from zlib, zipfile, tokenize, struct ...
+        reason = "" if "pickle" in str(error) else f": {error}"  # what numpy advises for these is no good advice
+        raise SourceError(f"{path} must be an npz file with an array 'pose' [T, K, 2], and is none{reason}") from error
+    if not isinstance(loaded, np.lib.npyio.NpzFile):
+        return {KEYS[0]: loaded}
+    with loaded as arrays:
+        try:
+            return {name: arrays[name] for name in arrays.files}
+        except Exception as error:  # as above
+            raise SourceError(f"{path} is damaged: {error}: write it again by numpy.savez") from error
 
 
 def _rate(held: np.ndarray, path: Path) -> float:

@@ -226,3 +226,16 @@ def test_keys_and_sources_go_together(tmp_path: Path, speech: str, actions: list
     assert play.main(["--checkpoint", str(tmp_path / "both"), *options]) == 0
     assert len(actions) == 13 and all(action["keyboard"] == {"forward": 1} for action in actions)
     assert np.abs(actions[7]["audio"]).max() > 0.5
+
+
+def test_a_talking_head_s_options_choose_the_talking_head() -> None:
+    for arguments, chosen in (
+        (["--say", "hello"], play.HEAD),
+        (["--text", "happy", "--world", "worldmodel/Avatar-v0"], None),
+        (["--frames", "9"], play.CHECKPOINT),
+        (["--audio", "a.wav", "--checkpoint", "mine"], "mine"),
+    ):
+        made = play.parser()
+        args = made.parse_args(arguments)
+        play.check(made, args)
+        assert args.checkpoint == chosen

@@ -318,6 +318,6 @@ def test_a_head_is_shown_when_it_is_heard_and_leaves_the_mouse_alone(tmp_path: P
     tap(pygame.K_TAB)  # there is no rendered world of a portrait: it says so and goes on
     window.run(9)
     assert play.stats.frames == 8 and (window._picture == play.game.picture).all()
-    assert "give --world" in window._message
+    assert "which no rendered world shows" in window._message
     play.close()
     assert len(read_film(tmp_path / "talk.mp4")) == 9

@@ -90,10 +90,17 @@ def test_files_that_hold_something_else(tmp_path: Path, arrays: dict[str, np.nda
 
 def test_files_that_are_no_npz(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 broken")
-    np.save(tmp_path / "b.npy", moving(2))
-    for name in ("a.npz", "b.npy"):
-        with pytest.raises(SourceError, match="must be an npz file"):
+    (tmp_path / "b.npz").write_bytes(b"words")
+    for name in ("a.npz", "b.npz"):
+        with pytest.raises(SourceError, match="must be an npz file") as caught:
             read_poses(tmp_path / name, SPACE, 12.5, print)
+        assert "pickle" not in str(caught.value)
+
+
+def test_the_pose_of_a_recorded_clip_is_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "000000.pose.npy", moving(2))
+    poses = read_poses(tmp_path / "000000.pose.npy", SPACE, 12.5, print)
+    assert np.allclose(poses.read(), moving(2)[0])
 
 
 @pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
