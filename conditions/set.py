@@ -109,6 +109,23 @@ class ConditionSet(nn.Module):
                 first = stop
         return places
 
+    def token_slots(self, chunk_frames: int) -> list[tuple[str, int]]:
+        """What each of a chunk's M tokens is: a condition's name, and which of that one's tokens."""
+        counts = {each.name: each.num_tokens * each.values_per_chunk(chunk_frames) for each in self}
+        return [(name, number) for name, count in counts.items() for number in range(count)]
+
+    def frame_slots(self, chunk_frames: int, ahead: int = 0) -> list[tuple[str, int, int]]:
+        """What each entry of a list of `frame_places` is: a condition's name, how far ahead, and which token of it."""
+        return [
+            (condition.name, step, number)
+            for step in range(ahead + 1)
+            for condition in self
+            if condition.rate == "frame" or step == 0
+            for number in range(
+                condition.num_tokens * (1 if condition.rate == "frame" else condition.values_per_chunk(chunk_frames))
+            )
+        ]
+
     def asks(self, values: Mapping[str, Any]) -> bool:
         """Whether one frame's raw values ask for anything: one that is present and not its condition's no-op.
 

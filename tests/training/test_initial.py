@@ -66,3 +66,27 @@ def test_what_is_told_ahead_is_not_listened_to_at_first() -> None:
     with torch.no_grad():
         after.embedding.entry.weight[:, before.embedding.entry.in_features :] += 0.3
     assert (told(quiet) != told(loud)).any(), "once it has weights, the first frame hears of the second"
+
+
+def test_conditions_come_and_go() -> None:
+    """A world takes one more, before the others even, and hears them as it did; and does without one."""
+    layout = LayoutConfig(chunk_frames=2, window_chunks=4, places=True, direct=True, direct_ahead=1)
+    before = tiny_world(layout=layout)
+    torch.nn.init.normal_(before.embedding.entry.weight)
+    config = tiny_config()
+    config.layout = layout
+    config.conditions = {"text": {"num_tokens": 3, "features": 32}, **config.conditions}
+    after = adapt(before, config)
+    slots = after.conditions.token_slots(2)
+    assert slots[:4] == [("text", 0), ("text", 1), ("text", 2), ("keyboard", 0)]
+    own = torch.equal(after.embedding.condition_place[3:], before.embedding.condition_place)
+    assert own and after.embedding.condition_place[:3].abs().sum() > 0
+    for (_, one), (_, other) in zip(
+        before.conditions["camera"].named_parameters(), after.conditions["camera"].named_parameters(), strict=True
+    ):
+        assert torch.equal(one, other)
+    told = torch.randn(1, 1, len(slots), after.backbone.width)
+    assert torch.equal(after.embedding.entering(told), before.embedding.entering(told[:, :, 3:]))
+    again = adapt(after, before.config)
+    for key, value in before.state_dict().items():
+        assert torch.equal(again.state_dict()[key], value), key
