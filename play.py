@@ -12,6 +12,7 @@ import signal  # noqa: E402
 import sys  # noqa: E402
 import warnings  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
+from contextlib import suppress  # noqa: E402
 from pathlib import Path  # noqa: E402
 from types import FrameType  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
@@ -203,6 +204,7 @@ def make_outlet(play: Play) -> Outlet | None:
 
 def run(args: argparse.Namespace, play: Play, script: list[Entry], window: Window | None) -> None:
     """Plays until the window is closed, the frames are shown, or someone interrupts."""
+    from player.interrupts import unbroken
     from player.play import play_headless
 
     driven = play.drive.frames
@@ -219,7 +221,8 @@ def run(args: argparse.Namespace, play: Play, script: list[Entry], window: Windo
     except KeyboardInterrupt:
         print("interrupted: what was played is kept", file=sys.stderr)
     finally:
-        play.close()
+        with suppress(KeyboardInterrupt), unbroken():  # told twice to stop: the film is finished, and its figures told
+            play.close()
 
 
 def open_window(args: argparse.Namespace) -> Window | None:

@@ -28,7 +28,7 @@ CAPS = (
 )
 BUTTONS = (("L", "attack", 4.0, 1, 0.75), ("R", "use", 4.75, 1, 0.75))
 
-HELP = (
+WALKING = (  # of worlds that are walked in
     ("W A S D", "walk"),
     ("Space", "jump"),
     ("Shift", "sneak"),
@@ -36,6 +36,9 @@ HELP = (
     ("Mouse, arrows", "look"),
     ("Buttons", "break, place"),
     ("1 … 9", "choose a block"),
+    ("Esc", "free the mouse"),
+)
+HELP = (
     ("Tab", "generated / rendered"),
     ("V", "side by side"),
     ("R", "new world"),
@@ -43,7 +46,6 @@ HELP = (
     ("F1", "hide this display"),
     ("F2", "picture"),
     ("F3", "record"),
-    ("Esc", "free the mouse"),
 )
 
 
@@ -89,7 +91,7 @@ class Hud:
         if status.message:
             self._pill(surface, status.message, "text", midbottom=(area.centerx, area.bottom - self._px(14)))
         if status.help:
-            self._help(surface, area)
+            self._help(surface, area, (*WALKING, *HELP) if status.keys else HELP)
         if status.banner:
             self._pill(surface, status.banner, "large", center=(area.centerx, area.top + area.height // 8))
 
@@ -148,15 +150,15 @@ class Hud:
         pygame.draw.rect(cross, (255, 255, 255, 170), (0, arm, 2 * arm + width, width))
         surface.blit(cross, cross.get_rect(center=tile.center))
 
-    def _help(self, surface: pygame.Surface, area: pygame.Rect) -> None:
+    def _help(self, surface: pygame.Surface, area: pygame.Rect, lines: Sequence[tuple[str, str]]) -> None:
         font = self._fonts["text"]
         line = font.get_linesize() + self._px(2)
-        column = max(font.size(key)[0] for key, _ in HELP) + self._px(16)
-        width = column + max(font.size(what)[0] for _, what in HELP) + self._px(32)
-        box = pygame.Rect(0, 0, width, line * len(HELP) + self._px(24))
+        column = max(font.size(key)[0] for key, _ in lines) + self._px(16)
+        width = column + max(font.size(what)[0] for _, what in lines) + self._px(32)
+        box = pygame.Rect(0, 0, width, line * len(lines) + self._px(24))
         box.center = area.center
         self._panel(surface, box, (12, 15, 20, 190), self._px(10))
-        for row, (key, what) in enumerate(HELP):
+        for row, (key, what) in enumerate(lines):
             y = box.top + self._px(12) + row * line
             surface.blit(font.render(key, True, WHITE), (box.left + self._px(16), y))
             surface.blit(font.render(what, True, DIM), (box.left + self._px(16) + column, y))

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import play
+from player.play import Play
 from player.recorder import Recorder
 from player.scripts import Action
 from tests.player.conftest import PATCH, START_ACTIONS, Patch
@@ -195,6 +196,29 @@ def test_told_to_stop_it_finishes_the_film(checkpoint: Path) -> None:
     assert process.returncode == 0, err
     assert "interrupted" in err and "wrote long.mp4" in out and "Traceback" not in err
     assert len(read_film(Path("long.mp4"))) == len(actions.read_text().splitlines()) + 1
+
+
+def test_told_to_stop_twice_it_finishes_the_film(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second time while the film is being finished."""
+    step, close, steps = Play.step, Recorder.close, 0
+
+    def stepped(self: Play, action: dict[str, Any]) -> None:
+        nonlocal steps
+        step(self, action)
+        steps += 1
+        if steps == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    def closing(self: Recorder) -> list[Path]:
+        signal.raise_signal(signal.SIGINT)
+        return close(self)
+
+    monkeypatch.setattr(Play, "step", stepped)
+    monkeypatch.setattr(Recorder, "close", closing)
+    assert play.main(["--checkpoint", str(checkpoint), "--headless", "--frames", "99", "--out", "twice.mp4"]) == 0
+    assert "wrote twice.mp4" in capsys.readouterr().out and len(read_film(Path("twice.mp4"))) == 6
 
 
 def test_help_needs_no_model() -> None:
