@@ -4,7 +4,10 @@
     python -m worldmodel.training config=… stage=latents run=…              (the same, in one process)
     ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m worldmodel.training config=… stage=dynamics run=…
 
-Every field of the configuration can be set by key=value. Stopped or killed at any moment, the same command continues.
+The stages, in order: autoencoder, latents, dynamics; posttraining goes on from a trained world. Those that train take
+max_minutes=N, or training.PHASE.steps=N. Every field of the configuration can be set by key=value, such as
+training.dynamics.lr=1e-3 or model.flow.guidance=2; docs/train.md tells what there is. Stopped or killed at any moment,
+the same command continues.
 """
 
 from __future__ import annotations
@@ -44,6 +47,9 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
         SystemExit: for settings that cannot be run, with the reason; or when told to stop, after saving.
     """
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return
     with refusing():
         config = load_config(arguments)
         if config.stage not in STAGES:

@@ -204,7 +204,8 @@ class Trainer:
                 self.progress.seconds = time.monotonic() - begun
                 window.add(phase.batch_size * phase.frames)
 
-                if self.progress.phase_step % self.config.log_every_steps == 0:
+                # the first one too, which tells that it runs
+                if self.progress.phase_step % self.config.log_every_steps == 0 or self.progress.phase_step == 1:
                     self._log(name, figures, rate, window)
                 every = self.config.save_every_steps
                 if save_due or (every and self.progress.step % every == 0):
