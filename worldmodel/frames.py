@@ -24,6 +24,8 @@ def to_model(frames: np.ndarray | Tensor, device: torch.device | str | None = No
     Raises:
         ValueError: if the frames are not uint8 or not three-channel.
     """
+    if isinstance(frames, np.ndarray) and not frames.flags.writeable:  # torch would warn of it
+        frames = frames.copy()
     x = torch.as_tensor(frames, device=device)
     if x.dtype != torch.uint8 or x.ndim < 3 or x.shape[-1] != 3:
         raise ValueError(

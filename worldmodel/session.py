@@ -77,7 +77,10 @@ class Session:
             raise ValueError(f"num_streams must be 1 or more, got {num_streams}")
         if (reference is None) != (world.config.layout.reference == "none"):
             wants = "takes no" if reference is not None else "needs a"
-            raise ValueError(f"this world {wants} reference picture (layout.reference={world.config.layout.reference})")
+            raise ValueError(
+                f"this world {wants} reference picture (layout.reference={world.config.layout.reference}): "
+                + ("leave reference= out" if reference is not None else "give reference=, [H, W, 3] uint8")
+            )
         self.world = world.eval()
         self.num_streams = num_streams
         self.latency = Latency()
@@ -284,4 +287,7 @@ class Session:
             kind = f"{frames.dtype} {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
             raise ValueError(f"{name} must be uint8 pictures [T, H, W, 3] with T >= 1, got {kind}")
         if frames.shape[1:] != (*size, 3):
-            raise ValueError(f"{name} must be {size[0]}x{size[1]} pixels, 3 channels, got {frames.shape[1:]}: resize")
+            raise ValueError(
+                f"{name} must be {size[0]}x{size[1]} pixels, 3 channels, got {frames.shape[1:]}: resize it, "
+                "and put what is transparent on a colour"
+            )
