@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -251,3 +253,18 @@ def test_loss_is_causal_in_conditions() -> None:
         (gradient,) = torch.autograd.grad(hidden[0, step].square().sum(), camera, retain_graph=True)
         seen = gradient[0].abs().sum(dim=-1) > 0
         assert seen[step] and not seen[step + 1 :].any()
+
+
+def test_a_temperature_is_the_spread_of_the_noise_that_frames_begin_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[torch.Tensor] = []
+
+    def solved(field: Any, noise: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        begun.append(noise)
+        return solve(field, noise, *args, **kwargs)
+
+    monkeypatch.setattr("worldmodel.streams.solve", solved)
+    world = tiny_world()
+    for temperature in (1.0, 0.5):
+        world.config.flow.temperature = temperature
+        world.session(0, tiny_frames(1)).step(tiny_actions(1)[0])
+    torch.testing.assert_close(begun[1], begun[0] / 2)

@@ -213,7 +213,7 @@ def test_shifted_timesteps_crowd_towards_the_data() -> None:
     assert solver_timesteps(4, 0.5).tolist() == pytest.approx([1, 0.6, 1 / 3, 1 / 7, 0])
 
 
-@pytest.mark.parametrize("wrong", [{"order": 3}, {"shift": 0.0}, {"shift": float("nan")}])
+@pytest.mark.parametrize("wrong", [{"order": 3}, {"shift": 0.0}, {"shift": float("nan")}, {"temperature": -0.1}])
 def test_a_solver_that_there_is_not_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"flow.{next(iter(wrong))} must be"):
         FlowConfig(**wrong)
