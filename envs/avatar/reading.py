@@ -47,7 +47,7 @@ def plainest(wish: Wish) -> str:
 class Codes:
     """What readers should make of captions: what one makes, once for all, of the plainest ones.
 
-    A mood that is wished for slightly, or very much, lies that far on the way from the usual one.
+    A mood that is wished for slightly lies half-way from the usual one; very much of it is no more than the mood.
 
     Args:
         reader: who gives the codes; it is copied.
@@ -107,7 +107,7 @@ def teach(
     begun = time.perf_counter()
     for step in range(1, steps + 1):
         captions = draw(rng, BATCH)
-        ids = torch.stack([reader._read(caption) for caption in captions])
+        ids = reader.prepare(captions)
         loss = functional.mse_loss(reader(ids[None, :, : int((ids != 0).sum(1).max())])[0], codes(captions))
         optimizer.zero_grad()
         loss.backward()
