@@ -60,7 +60,12 @@ ELSE = (
     "was were has have had do does did can could will would should may might must say says said tell tells told speak "
     "speaks talk talks look looks think thinks know knows see sees hear hears go goes come comes give gives take takes "
     "work works play plays read reads write writes good new old young big small long short tall blue red green white "
-    "black first last next other same different i you he she we they me him her us them my your his our their"
+    "black first last next other same different i you he she we they me him her us them my your his our their "
+    # and words that look like some of those that ask for something
+    "ever every everyone forever clever river seven another north note noon know known nobody nothing knot knight "
+    "had has hand land made make maid bad dad glass saddle sand said sat add road read happen happens shape apple "
+    "tire wire fired hired retired hunger hungry danger ranger dangerous prize rise surpass frame fair afford fright "
+    "rust trust discuss disc guest calmer palm ball small camp class planet play placed warning swarm smell mile"
 ).split()
 MANNERS = (*(word for word in ENERGIES if word not in " ".join(WORDS.values()).split()), "calmly", "clearly")
 MARKS = ("", "", "", ".", "!", "...", "?", " ")
