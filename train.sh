@@ -11,8 +11,8 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# The one dial. Minutes are of training; recording and encoding come on top. small is a look, base is what ships, both on
-# a CPU; large is for GPUs.
+# The one dial. Minutes are of training; recording and encoding come on top. small is a look, base is where what ships
+# began (it was trained on from there, see the README of each checkpoint), both on a CPU; large is for GPUs.
 task=${TASK:-blockworld} size=${SIZE:-base} initial=${FROM:-}
 config=$task lands=
 case "$task-$size" in
