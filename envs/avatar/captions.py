@@ -53,7 +53,7 @@ PLAIN = (
 )
 # what else is said, before or after, to no end
 ELSE = (
-    "the a an and or of in on at to for with from by as it its this that these those who what when where how one two "
+    "the a an and or of in on at to for with from by it its this that these those who what when where how one two "
     "man woman person girl boy child people friend teacher doctor face head voice eyes mouth hair hand room house "
     "street city car train morning evening night day week year today tomorrow yesterday here there always often "
     "sometimes again more than before after while during about into over under between please show make let be is are "
