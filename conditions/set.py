@@ -114,16 +114,14 @@ class ConditionSet(nn.Module):
         counts = {each.name: each.num_tokens * each.values_per_chunk(chunk_frames) for each in self}
         return [(name, number) for name, count in counts.items() for number in range(count)]
 
-    def frame_slots(self, chunk_frames: int, ahead: int = 0) -> list[tuple[str, int, int]]:
+    def frame_slots(self, ahead: int = 0) -> list[tuple[str, int, int]]:
         """What each entry of a list of `frame_places` is: a condition's name, how far ahead, and which token of it."""
         return [
             (condition.name, step, number)
             for step in range(ahead + 1)
             for condition in self
             if condition.rate == "frame" or step == 0
-            for number in range(
-                condition.num_tokens * (1 if condition.rate == "frame" else condition.values_per_chunk(chunk_frames))
-            )
+            for number in range(condition.num_tokens)
         ]
 
     def asks(self, values: Mapping[str, Any]) -> bool:

@@ -15,6 +15,8 @@ import torch
 from gymnasium import spaces
 
 from conditions.values import nearest
+from worldmodel.frames import to_model
+from worldmodel.metrics import psnr
 
 if TYPE_CHECKING:
     from worldmodel.data.clips import Clip
@@ -183,9 +185,6 @@ class GeneratedWorld(gymnasium.Env[np.ndarray, dict[str, Any]]):
         Returns:
             PSNR in dB.
         """
-        from worldmodel.frames import to_model
-        from worldmodel.metrics import psnr
-
         with torch.no_grad():
             x = to_model(picture, self._world.device)[None, None]
             autoencoder = self._world.autoencoder

@@ -14,7 +14,7 @@ from conditions.encoders.sound import SAMPLE_RATE
 from envs.speech.track import Track
 from player.drive import Drive
 from player.duplex import Duplex
-from player.options import MICROPHONE
+from player.options import CONDITIONS, MICROPHONE
 from player.portraits import check_portrait, read_portrait
 from player.sources.base import Source, SourceError, Tell
 from player.sources.captions import Captions, read_captions
@@ -25,11 +25,6 @@ from player.sources.sound_file import Sounds, read_sound, read_two_channels
 from player.sources.speech import spoken
 from player.worlds import World, WorldError, action_space_of, frame_rate, height_and_width
 from worldmodel.data.faces import Detect
-
-CONDITIONS = {
-    **{"audio": "audio", "say": "audio", "listen": "listen", "duplex": "audio"},
-    **{"pose": "pose", "drive": "pose", "text": "text", "captions": "text"},
-}
 
 
 def open_sources(args: argparse.Namespace, world: World, tell: Tell) -> tuple[Drive, Track | None]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 
 MICROPHONE = "mic"  # instead of a file
-HEAD_OPTIONS = ("audio", "say", "listen", "duplex", "pose", "drive", "text", "captions", "portrait")
+CONDITIONS = {  # that options of talking heads give
+    **{"audio": "audio", "say": "audio", "listen": "listen", "duplex": "audio"},
+    **{"pose": "pose", "drive": "pose", "text": "text", "captions": "text"},
+}
 EXCLUSIVE = (
     *(("audio", "say"), ("pose", "drive"), ("text", "captions")),
     *(("duplex", other) for other in ("audio", "say", "listen", "pose", "drive", "start")),
@@ -31,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def drives_head(args: argparse.Namespace) -> bool:
     """Whether an option of a talking head is given."""
-    return any(getattr(args, name) is not None for name in HEAD_OPTIONS)
+    return any(getattr(args, name) is not None for name in (*CONDITIONS, "portrait"))
 
 
 def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

@@ -183,8 +183,8 @@ class Streams:
             seen, null = world.head(x.repeat(2, 1, 1), timestep.repeat(2), guide).chunk(2)
             return guided_velocity(x, timestep, seen, null, scale, flow.guidance_parallel)
 
-        drawn = flow.temperature * draw_normal(self.latents.shape, self.generators, self.latents)
-        noise = to_tokens(drawn, world.config.patch_size)
+        noise = flow.temperature * draw_normal(self.latents.shape, self.generators, self.latents)
+        noise = to_tokens(noise, world.config.patch_size)
         drawn = solve(field, noise, self.num_steps, order=flow.order, shift=flow.shift)
         return to_latents(drawn, world.config.patch_size, world.latent_size[0])
 

@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 
-from envs.avatar.mood import ENERGIES, STRENGTHS, WORDS
+from envs.avatar.mood import ENERGIES, MOOD_OF, STRENGTHS, WORDS
 
 SENTENCES = (
     "{mood}",
@@ -67,7 +67,8 @@ ELSE = (
     "tire wire fired hired retired hunger hungry danger ranger dangerous prize rise surpass frame fair afford fright "
     "rust trust discuss disc guest calmer palm ball small camp class planet play placed warning swarm smell mile"
 ).split()
-MANNERS = (*(word for word in ENERGIES if word not in " ".join(WORDS.values()).split()), "calmly", "clearly")
+MANNERS = (*(word for word in ENERGIES if word not in MOOD_OF), "calmly", "clearly")
+MOODY = [word for word, name in MOOD_OF.items() if name != "neutral"]
 MARKS = ("", "", "", ".", "!", "...", "?", " ")
 VOWELS, CONSONANTS = "aeiou", "bcdfghjklmnprstvwz"
 
@@ -106,8 +107,7 @@ def _asks_nothing(rng: np.random.Generator) -> str:
     """A caption without any mood: a denied one, a plain one, or words that nobody knows."""
     kind = rng.random()
     if kind < 0.3:
-        moods = [word for name, words in WORDS.items() if name != "neutral" for word in words.split()]
-        return _one(rng, DENIALS).format(mood=_one(rng, moods))
+        return _one(rng, DENIALS).format(mood=_one(rng, MOODY))
     if kind < 0.6:
         return _one(rng, PLAIN)
     return " ".join(_word(rng) for _ in range(rng.integers(1, 6)))

@@ -65,7 +65,7 @@ WORDS: dict[str, str] = {
     "disgusted": "disgusted disgust disgustedly contemptuous revolted repulsed",
     "tired": "tired tiredly sleepy sleepily exhausted weary bored drowsy",
 }
-_MOOD_OF = {word: mood for mood, words in WORDS.items() for word in words.split()}
+MOOD_OF = {word: mood for mood, words in WORDS.items() for word in words.split()}
 _NEGATIONS = {"not", "no", "never", "without", "hardly", "isn't", "don't"}
 _BREAKS = {"but", "and", *",.;:!?"}  # a "not" before it does not deny what follows
 STRENGTHS = {"slightly": 0.5, "little": 0.5, "bit": 0.5, "mildly": 0.5, "very": 1.2, "extremely": 1.3, "really": 1.2}
@@ -104,8 +104,8 @@ def understand(caption: str) -> Wish:
         start = max((at + 1 for at in range(index) if words[at] in _BREAKS), default=0)
         before = words[max(start, index - 3) : index]
         energy = ENERGIES.get(word, energy)
-        if word in _MOOD_OF and not _NEGATIONS & set(before):
-            name = _MOOD_OF[word]
+        if word in MOOD_OF and not _NEGATIONS & set(before):
+            name = MOOD_OF[word]
             strength = next((STRENGTHS[w] for w in reversed(before) if w in STRENGTHS), 1.0)
     return Wish(name, strength, energy)
 

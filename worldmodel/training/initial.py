@@ -68,17 +68,9 @@ def adapt(world: WorldModel, config: WorldConfig) -> WorldModel:
 
 def _conditioned(given: Mapping[str, Tensor], world: WorldModel, model: WorldModel) -> dict[str, Tensor]:
     """A world's weights with the conditions of a model: what is known of each, and of the others as they are drawn."""
-
-    def fits(key: str) -> bool:
-        match = CONDITION.match(key)
-        return match is None or match[1] in model.conditions.names
-
     own, before, after = model.state_dict(), world.conditions, model.conditions
-    kept = {key: value for key, value in given.items() if fits(key)}
-    for key, value in own.items():
-        match = CONDITION.match(key)
-        if match is not None and match[1] not in before.names:
-            kept[key] = value
+    kept = {key: value for key, value in given.items() if _condition_of(key) in (None, *after.names)}
+    kept |= {key: value for key, value in own.items() if _condition_of(key) not in (None, *before.names)}
     layouts = world.config.layout, model.config.layout
     frames = [layout.chunk_frames for layout in layouts]
     key = "embedding.condition_place"  # [M, D]
@@ -89,11 +81,17 @@ def _conditioned(given: Mapping[str, Tensor], world: WorldModel, model: WorldMod
     if key in own.keys() & kept.keys() and own[key].shape[0] == kept[key].shape[0]:
         parts = [rearrange(x, "d (s e) -> s d e", e=x.shape[0]) for x in (kept[key], own[key])]
         told = [
-            conditions.frame_slots(layout.chunk_frames, layout.direct_ahead)
+            conditions.frame_slots(layout.direct_ahead)
             for conditions, layout in zip((before, after), layouts, strict=True)
         ]
         kept[key] = rearrange(_by_slot(parts[0], told[0], parts[1], told[1]), "s d e -> d (s e)")
     return kept
+
+
+def _condition_of(key: str) -> str | None:
+    """The condition that a weight is of, if any."""
+    match = CONDITION.match(key)
+    return None if match is None else match[1]
 
 
 def _by_slot(given: Tensor, slots: Sequence[Any], own: Tensor, wanted: Sequence[Any]) -> Tensor:
