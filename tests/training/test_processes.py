@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -32,6 +33,29 @@ def test_two_processes_give_the_losses_of_one(stage: str, optimizer: str, tolera
     shutil.rmtree(encoded / stage)
     launch(*arguments, "training.num_processes=2", processes=2)
     assert losses(encoded / stage) == pytest.approx(alone, abs=tolerance)
+
+
+# What a thread of the process group still holds when Python ends aborts it, now and then.
+LEAVING = """
+import os, sys
+from worldmodel.training.__main__ import main
+
+main(sys.argv[1:])
+threads = [open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task")]
+sys.exit(f"a process group is left behind: {threads}" if any("gloo" in name for name in threads) else 0)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are listed in /proc")
+def test_each_process_leaves_the_others_before_it_ends(encoded: Path, tmp_path: Path) -> None:
+    shutil.rmtree(encoded / "dynamics", ignore_errors=True)
+    (tmp_path / "leaving.py").write_text(LEAVING)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
+    settings = [f"config={encoded / 'small.yaml'}", "stage=dynamics", f"run={encoded}", "training.num_processes=2"]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    trained = [*torchrun, str(tmp_path / "leaving.py"), *settings]
+    done = subprocess.run(trained, env=environment, capture_output=True, text=True, timeout=240, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_killed_in_the_middle_it_continues_to_the_same_losses(encoded: Path, tmp_path: Path) -> None:

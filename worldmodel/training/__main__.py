@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> None:
             raise ValueError(f"unknown stage {config.stage!r}{nearest(config.stage, STAGES)}")
         run = Run(config, arguments, launch.start(config.training))
         folder, main_process = run.folder(config.stage), run.accelerator.is_main_process
-    with locked(folder, main_process):
+    with launch.leaving(run.accelerator), locked(folder, main_process):
         with refusing():
             if config.stage == "latents":
                 encode(run)

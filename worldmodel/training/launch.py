@@ -58,7 +58,7 @@ class StopSignal:
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if self._noted:
-            raise Interrupted(128 + number)
+            raise SystemExit(128 + number)
         self._noted = number
 
 
@@ -116,6 +116,21 @@ def start(config: TrainingConfig) -> Accelerator:
     else:
         torch.set_float32_matmul_precision("high")
     return accelerator
+
+
+@contextmanager
+def leaving(accelerator: Accelerator) -> Iterator[None]:
+    """Leaves the other processes where all come to their end together.
+
+    Python must not end before: a thread of the process group may still hold a tensor, and dropping it then aborts. A
+    process that fails just ends, since the others may be waiting for it.
+    """
+    try:
+        yield
+    except Interrupted:
+        accelerator.end_training()
+        raise
+    accelerator.end_training()
 
 
 @contextmanager
