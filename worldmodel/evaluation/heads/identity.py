@@ -4,11 +4,15 @@ Long streams follow their clip's conditions over and over. Every five seconds, w
 the colours of the face, cut out upright so that its pose does not matter, are averaged and compared with those of the
 person's recorded clip. Beside it stand recorded clips, compared with other parts of themselves and with other persons.
 
+How alike a person looks depends on what it is asked to do. So the marks (10 s, 1 minute, …) compare like with like: the
+same five seconds of the clip, those up to the first mark, where they come again soonest after each.
+
 Shapes: B streams, T frames, L looks, E numbers that tell who it is, A numbers of an appearance, H W pixels.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,14 +45,14 @@ def measure(task: Task) -> dict[str, Any]:
 
     Returns:
         marks: {seconds: {"who": unlikeness of the person (1 - cosine), "colour": mean difference of the face's colours
-        in % of full scale}} of the five seconds up to each mark, means over the streams; seconds, who, colour: the same
-        of every five seconds; slope_who, slope_colour: of straight lines through these, per minute; rendered, others:
-        the same two of recorded clips against other parts of themselves and against other persons; ratio: of "who" at
-        4 minutes to that at 10 s; flicker: {"generated", "rendered"}: mean change from frame to frame where the
-        recorded clips are still, in levels of 255; num_streams, num_frames.
+        in % of full scale}} of the same five seconds of the clip (see `repeats`), means over the streams; seconds, who,
+        colour: the same of every five seconds; slope_who, slope_colour: of straight lines through these, per minute;
+        rendered, others: the same two of recorded clips against other parts of themselves and against other persons;
+        ratio: of "who" at 4 minutes to that at 10 s; flicker: {"generated", "rendered"}: mean change from frame to
+        frame where the recorded clips are still, in levels of 255; num_streams, num_frames.
 
     Raises:
-        Unavailable: if there is no such head, or the streams are shorter than a look.
+        Unavailable: if there is no such head, or a mark comes before the first look.
     """
     task.needs_head("audio")
     performance = as_told(task)
@@ -56,18 +60,16 @@ def measure(task: Task) -> dict[str, Any]:
     size = max(1, round(WINDOW_S * fps / EVERY))
     marks = task.options.head_marks
     clips = evenly(performance.reader.clips, task.options.head_streams)
-    length = round(max(marks) * fps)
-    if length < EVERY:
-        raise Unavailable(
-            f"a stream of {length} frames is too short to tell who it is: {EVERY} are looked at, at least"
-        )
-    scripts = [looped(task.held_out.actions_of(clip), length) for clip in clips]
-    looks = _stream(task, reader, clips, scripts, [round(mark * fps) for mark in marks])  # [B, L, A]
+    actions = [task.held_out.actions_of(clip) for clip in clips]
+    ends = np.array([repeats([round(mark * fps) for mark in marks], len(each)) for each in actions])  # [B, marks]
+    length = int(ends.max())
+    if ends.min() < EVERY:
+        raise Unavailable(f"a mark at {min(marks):g} s is too early to tell who it is: {EVERY} frames are looked at")
+    looks = _stream(task, reader, clips, [looped(each, length) for each in actions], ends)  # [B, L, A]
     persons = [_recorded(task, reader, clip).mean(0) for clip in clips]
     figures: dict[str, Any] = {"marks": {}, "num_streams": len(clips), "num_frames": length}
-    for mark in marks:
-        stop = max(1, int(mark * fps) // EVERY)
-        near = looks[:, max(0, stop - size) : stop]
+    for mark, stops in zip(marks, ends.T // EVERY, strict=True):
+        near = [each[max(0, stop - size) : stop] for each, stop in zip(looks, stops, strict=True)]
         who, colour = np.mean([unlike(*pair) for pair in zip(near, persons, strict=True)], axis=0)
         figures["marks"][f"{mark:g}"] = {"who": float(who), "colour": float(colour)}
     curve = np.mean([windows(*pair, size) for pair in zip(looks, persons, strict=True)], axis=0)
@@ -85,6 +87,16 @@ def measure(task: Task) -> dict[str, Any]:
     )
     plots.identity(task.out / "identity.png", figures)
     return figures
+
+
+def repeats(marks: Sequence[int], period: int) -> list[int]:
+    """The frames, at or after each mark, up to which a looped clip asks for what it asks for up to the first mark.
+
+    Args:
+        marks: frames, the first one first.
+        period: of the loop, in frames.
+    """
+    return [marks[0] + math.ceil((mark - marks[0]) / period) * period for mark in marks]
 
 
 def looped(actions: Sequence[Action], length: int) -> list[Action]:
@@ -132,9 +144,9 @@ def _colours(frames: NDArray[np.uint8], reading: Reading) -> NDArray[np.float32]
 
 
 def _stream(
-    task: Task, reader: HeadReader, clips: Sequence[int], scripts: Sequence[Sequence[Action]], marks: Sequence[int]
+    task: Task, reader: HeadReader, clips: Sequence[int], scripts: Sequence[Sequence[Action]], ends: NDArray[np.int_]
 ) -> NDArray[np.float32]:
-    """Looks [B, L, A] at long streams; also draws the sheet."""
+    """Looks [B, L, A] at long streams; also draws the sheet, of the frames `ends` [B, marks]."""
     starts = [task.held_out.start(Place(clip, 0, 1), 1) for clip in clips]
     waiting: list[list[NDArray[np.uint8]]] = [[] for _ in clips]
     looks: list[list[NDArray[np.float32]]] = [[] for _ in clips]
@@ -144,8 +156,7 @@ def _stream(
         for row in range(len(clips)):
             if frame % EVERY == 0:
                 waiting[row].append(frames[row])
-            if frame in marks:
-                pictures[row].append(frames[row])
+            pictures[row] += [frames[row]] * int((ends[row] == frame).sum())
             if waiting[row] and (len(waiting[row]) == PART or frame == length):
                 looks[row].append(appearances(reader, np.stack(waiting[row])))
                 waiting[row] = []
@@ -154,7 +165,7 @@ def _stream(
     contact_sheet(
         task.out / "identity_sheet.png",
         [(f"stream {row + 1}", shown) for row, shown in enumerate(pictures)],
-        ["first picture", *(f"{mark / task.world.config.frame.fps:g} s" for mark in marks)],
+        ["first picture", *(f"{mark:g} s" for mark in task.options.head_marks)],
     )
     return np.stack([np.concatenate(row) for row in looks])
 
