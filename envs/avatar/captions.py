@@ -38,7 +38,16 @@ HELD_OUT = (
     "{mood} as ever",
     "the man on the phone sounds {mood}",
 )
-DENIALS = ("not {mood}", "she is not {mood}", "never {mood}", "no longer {mood}")
+DENIALS = (
+    "not {mood}",
+    "she is not {mood}",
+    "never {mood}",
+    "no longer {mood}",
+    "he isn't {mood}",
+    "she doesn't look {mood}",
+    "don't be {mood}",
+    "neither {mood} nor {other}",
+)
 TURNS = ("not {other}, but {mood}", "{other} no more. {mood} now", "{mood}, not {other}")
 PLAIN = (
     "a person",
@@ -107,7 +116,7 @@ def _asks_nothing(rng: np.random.Generator) -> str:
     """A caption without any mood: a denied one, a plain one, or words that nobody knows."""
     kind = rng.random()
     if kind < 0.3:
-        return _one(rng, DENIALS).format(mood=_one(rng, MOODY))
+        return _one(rng, DENIALS).format(mood=_one(rng, MOODY), other=_one(rng, MOODY))
     if kind < 0.6:
         return _one(rng, PLAIN)
     return " ".join(_word(rng) for _ in range(rng.integers(1, 6)))
@@ -132,6 +141,8 @@ def _written(rng: np.random.Generator, caption: str) -> str:
         caption = caption.upper()
     elif kind < 0.25:
         caption = caption.title()
+    if rng.random() < 0.5:
+        caption = caption.replace("'", "’")
     return caption + _one(rng, MARKS)
 
 

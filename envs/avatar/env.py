@@ -55,7 +55,8 @@ class Avatar(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         voices: str = "espeak",
         languages: Sequence[str] = TRAINED,
         caption_s: Sequence[float] = (0.5, 6.0),
-        held_out_captions: bool = False,
+        reach: float = 1.0,
+        held_out: bool = False,
         render_mode: str | None = "rgb_array",
     ) -> None:
         """Makes a head; who it is shows on `reset`.
@@ -68,7 +69,9 @@ class Avatar(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
             languages: what is spoken then, names of `envs.speech.phrases.PHRASES`.
             caption_s: the shortest and the longest time for which a caption stays then, in seconds; rounded to beats of
                 480 ms, one at least.
-            held_out_captions: whether captions are worded then as none of those is that are recorded without it.
+            reach: how far heads turn and shift then, 0 to 1; at 1 up to 28 degrees and a tenth of the picture.
+            held_out: whether what is said and asked for then is kept out of all clips that are recorded without it:
+                the variants of the voices, and the sentences that captions are worded in.
             render_mode: "rgb_array" or None.
 
         Raises:
@@ -88,12 +91,14 @@ class Avatar(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
                 raise ValueError(f"there are no phrases in language {language!r}{nearest(language, PHRASES)}")
         if len(caption_s) != 2 or not 1 / fps <= caption_s[0] <= caption_s[1] < np.inf:
             raise ValueError(f"caption_s must be (shortest, longest) in seconds, of a frame or more, got {caption_s!r}")
+        if not 0 <= reach <= 1:
+            raise ValueError(f"reach must be 0 to 1, got {reach!r}")
         if identity is not None:
             draw_identity(identity)  # refuses what is no seed
         self.height, self.width = sides
         self.render_mode, self.fps, self.identity_seed = render_mode, float(fps), identity
         self.voices, self.languages = voices, tuple(languages)
-        self.caption_s, self.held_out_captions = tuple(caption_s), held_out_captions
+        self.caption_s, self.reach, self.held_out = tuple(caption_s), float(reach), held_out
         self.metadata = {**self.metadata, "render_fps": self.fps}
         self.samples = round(SAMPLE_RATE / self.fps)
         self.condition_configs = {"audio": {"samples": self.samples}, "listen": {"samples": self.samples}}
@@ -181,6 +186,8 @@ class Avatar(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         self._mood = mixed(self._mood, self._wanted, min(1.0, 5.0 / self.fps))
         voice, other = (_loudness(given.get(name)) for name in ("audio", "listen"))
         mouth, viseme, source = self._mouth(given.get("audio"))
+        if self._speech is not None and source == "timeline" and not self._speech.speaks(*self._at()):
+            voice = 0.0  # what sounds is no speech, however loud
         self._motion.step(voice, other, self._mood.energy)
         own = self._motion.pose(self._mood)
         if "pose" in given and np.isfinite(given["pose"]).all(1).any():
@@ -218,13 +225,17 @@ class Avatar(gymnasium.Env[NDArray[np.uint8], dict[str, Any]]):
         """Returns the mouth of the frame to come, its viseme, and where it is known from."""
         if audio is None or not np.abs(audio).max(initial=0.0) > 1e-3:
             return REST, "sil", "silence"
-        start, stop = self._frames * self.samples, (self._frames + 1) * self.samples
-        start, stop = start - self._first, stop - self._first  # in the track
+        start, stop = self._at()
         if self._speech is not None and np.abs(self._speech.slice(start, stop) - audio).max() < 1e-3:
             phones = self._speech.phones
             return frame_mouth(phones, start, stop), frame_viseme(phones, start, stop), "timeline"
         mouth = estimate_mouth(audio)
         return mouth, nearest_viseme(mouth), "estimate"
+
+    def _at(self) -> tuple[int, int]:
+        """The first sample of the frame to come, and the one after its last, in the track that is said."""
+        start = self._frames * self.samples - self._first
+        return start, start + self.samples
 
     def _set(self, mouth: NDArray[np.float64], viseme: str, source: str, voice: float, other: float) -> None:
         mood: Mood = self._mood

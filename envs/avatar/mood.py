@@ -66,7 +66,7 @@ WORDS: dict[str, str] = {
     "tired": "tired tiredly sleepy sleepily exhausted weary bored drowsy",
 }
 MOOD_OF = {word: mood for mood, words in WORDS.items() for word in words.split()}
-_NEGATIONS = {"not", "no", "never", "without", "hardly", "isn't", "don't"}
+_NEGATIONS = {"not", "no", "never", "without", "hardly", "neither", "nor"}
 _BREAKS = {"but", "and", *",.;:!?"}  # a "not" before it does not deny what follows
 STRENGTHS = {"slightly": 0.5, "little": 0.5, "bit": 0.5, "mildly": 0.5, "very": 1.2, "extremely": 1.3, "really": 1.2}
 ENERGIES = {
@@ -98,13 +98,13 @@ def understand(caption: str) -> Wish:
     Args:
         caption: any text.
     """
-    words = re.findall(r"[a-z']+|[,.;:!?]", caption.lower())
+    words = re.findall(r"[a-z']+|[,.;:!?]", caption.lower().replace("’", "'"))
     name, strength, energy = "neutral", 1.0, 1.0
     for index, word in enumerate(words):
         start = max((at + 1 for at in range(index) if words[at] in _BREAKS), default=0)
         before = words[max(start, index - 3) : index]
         energy = ENERGIES.get(word, energy)
-        if word in MOOD_OF and not _NEGATIONS & set(before):
+        if word in MOOD_OF and not any(w in _NEGATIONS or w.endswith("n't") for w in before):
             name = MOOD_OF[word]
             strength = next((STRENGTHS[w] for w in reversed(before) if w in STRENGTHS), 1.0)
     return Wish(name, strength, energy)

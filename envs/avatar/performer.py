@@ -84,8 +84,8 @@ class Performer:
         """The language, what the avatar says, and what it hears."""
         rng, length = self._rng, self._count * self._env.samples
         languages = self._env.languages if self._env.voices == "espeak" else ("song",)
-        own = draw_speaker(rng, languages, self._identity.voice)
-        other = draw_speaker(rng, (own.language,), float(rng.random()))
+        own = draw_speaker(rng, languages, self._identity.voice, self._env.held_out)
+        other = draw_speaker(rng, (own.language,), float(rng.random()), self._env.held_out)
         nothing = silence(length)
         language = own.language
         if self.scene == "dialogue":
@@ -110,7 +110,7 @@ class Performer:
         rng = self._rng
         captions: list[str] = []
         while len(captions) < self._count:
-            caption = draw_caption(rng, str(rng.choice(list(MOODS))), self._env.held_out_captions)
+            caption = draw_caption(rng, str(rng.choice(list(MOODS))), self._env.held_out)
             beats = np.exp(rng.uniform(*np.log(self._env.caption_s))) / CAPTION_BEAT_S
             captions += [caption] * max(1, round(beats)) * round(CAPTION_BEAT_S * self._env.fps)
         return captions[: self._count]
@@ -132,7 +132,7 @@ class Performer:
     def _poses(self, count: int) -> list[Pose]:
         """A head that turns from one random pose to the next, smoothly, and rests between."""
         rng, fps = self._rng, self._env.fps
-        scale = REACH * rng.uniform(0.4, 1.0)
+        scale = REACH * self._env.reach * rng.uniform(0.4, 1.0)
         here = rng.normal(0, 0.25, 8).clip(-1, 1) * scale
         poses: list[Pose] = []
         while len(poses) < count:

@@ -23,7 +23,6 @@ from conditions.values import nearest
 from envs.speech.track import Phone, Track, resampled
 from envs.speech.visemes import phones_of
 
-VARIANTS = ("", *(f"+m{n}" for n in range(1, 8)), *(f"+f{n}" for n in range(1, 6)), "+boris", "+linda", "+steph")
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4  # espeak_PARAMETER
 _RETRIEVAL, _PHONEME_EVENTS, _PHONEME_IPA, _DONT_EXIT = 1, 1, 2, 0x8000
 _UTF8, _END_PAUSE, _PHONEME = 1, 0x1000, 7

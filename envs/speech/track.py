@@ -78,6 +78,10 @@ class Track:
         result[: len(part)] = part
         return result
 
+    def speaks(self, start: int, stop: int) -> bool:
+        """Whether a phone sounds within samples start to stop - 1."""
+        return any(phone.start < stop and phone.stop > start for phone in self.phones)
+
     def fitted(self, length: int) -> Track:
         """Returns it cut or padded with silence to `length` samples."""
         phones = [replace(phone, stop=min(phone.stop, length)) for phone in self.phones if phone.start < length]

@@ -57,7 +57,7 @@ _SYMBOLS = {
     **dict.fromkeys("rɹɻɾɽɚɝ", "RR"),
     **dict.fromkeys("aɑɐʌɒæäɶ", "aa"),
     **dict.fromkeys("eɛəɜɘɞ", "E"),
-    **dict.fromkeys("iɪjɨyʏ", "I"),
+    **dict.fromkeys("iɪᵻjɨyʏ", "I"),
     **dict.fromkeys("oɔøœɵɤ", "O"),
     **dict.fromkeys("uʊwɯʉɥʍ", "U"),
 }

@@ -33,7 +33,7 @@ def song(seconds: float = 4.0) -> Track:
 @pytest.mark.parametrize("options", [{}, {"fps": 25.0, "size": (48, 96)}, {"size": (128, 64), "identity": 3}])
 def test_it_is_a_gymnasium_world(options: dict[str, Any]) -> None:
     env = make(**options)
-    check_env(env, skip_render_check=True)
+    check_env(env)
     assert env.metadata["render_fps"] == options.get("fps", 12.5)
     assert env.action_space["audio"].shape == (1280 if env.fps == 12.5 else 640,)  # type: ignore[index]
 
@@ -132,6 +132,30 @@ def test_while_the_other_speaks_it_listens() -> None:
     assert np.diff(pitch).max() > 1.0  # it nods
 
 
+def test_it_looks_at_who_speaks_to_it() -> None:
+    track, away = song(20.0), {True: 0, False: 0}
+    for seed in range(4):
+        for heard in away:
+            env = make(size=32)
+            env.reset(seed=seed)
+            for step in range(250):
+                action = {"listen": track.slice(1280 * step, 1280 * (step + 1))} if heard else {}
+                away[heard] += float(np.abs(env.step(action)[4]["gaze"]).max()) > 0.3
+    assert away[True] < 0.6 * away[False]
+
+
+def test_noise_while_the_other_speaks_is_no_speech_of_its_own() -> None:
+    other, noise = song(6.0), 0.05 * np.random.default_rng(0).normal(size=70 * 1280).astype(np.float32)
+    own = Track(noise.clip(-1, 1))
+    env = make(size=32)
+    env.reset(seed=4, options={"speech": own})
+    for step in range(70):
+        part = slice(1280 * step, 1280 * (step + 1))
+        info = env.step({"audio": own.samples[part], "listen": other.slice(part.start, part.stop)})[4]
+        assert (info["aperture"], info["speaking"], info["source"]) == (0.0, 0, "timeline")
+    assert env._motion.attention > 0.8
+
+
 @pytest.mark.parametrize("size", [(64, 64), (48, 96), (96, 64)])
 def test_the_head_goes_where_the_pose_puts_it(size: tuple[int, int]) -> None:
     env = make(size=size)
@@ -183,6 +207,10 @@ def test_picture_widths_round_trip() -> None:
         ("she is furious", "angry"),
         ("not happy, but sad", "sad"),
         ("not angry", "neutral"),
+        ("she isn’t happy", "neutral"),
+        ("he doesn't look happy", "neutral"),
+        ("neither happy nor sad", "neutral"),
+        ("don't be sad, be happy", "happy"),
         ("Surprised!", "surprised"),
         ("", "neutral"),
         ("ein Satz", "neutral"),
@@ -240,6 +268,7 @@ def test_identities_differ_and_depend_on_their_seed_alone() -> None:
         ({"languages": ["en-su"]}, "did you mean 'en-us'"),
         ({"caption_s": (2.0, 1.0)}, "caption_s must be"),
         ({"caption_s": (0.01, 1.0)}, "of a frame or more"),
+        ({"reach": 1.5}, "reach must be 0 to 1"),
         ({"render_mode": "human"}, "rgb_array"),
     ],
 )

@@ -65,6 +65,16 @@ def test_a_caption_stays_for_as_long_as_is_asked() -> None:
     assert np.median(stretches) <= longest * 12.5  # the same caption may come twice
 
 
+def test_heads_reach_as_far_as_is_asked() -> None:
+    far = []
+    for reach in (0.0, 0.4, 1.0):
+        poses = np.array(
+            [pose.as_array() for seed in range(6) for pose in Performer(make(reach=reach), seed, 60)._poses(60)]
+        )
+        far.append(float(np.abs(poses).max()))
+    assert far[0] == 0.0 and far[1] == pytest.approx(0.4 * far[2], rel=0.05)
+
+
 def test_truth_agrees_with_the_plan() -> None:
     env = make()
     for seed in range(4):

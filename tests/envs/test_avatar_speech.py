@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from envs.speech import espeak, phrases, sounds
-from envs.speech.dialogue import Speaker, dialogue, monologue
+from envs.speech.dialogue import Speaker, dialogue, draw_speaker, monologue
 from envs.speech.estimate import estimate_mouth
 from envs.speech.track import SAMPLE_RATE, Phone, Track, joined, resampled, silence
 from envs.speech.visemes import SHAPES, VISEMES, frame_mouth, mouth_at, visemes_of
@@ -92,6 +92,7 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
         ("ts", ("SS",)),
         ("ɑːɹ", ("aa", "RR")),
         ("iː", ("I",)),
+        ("ᵻ", ("I",)),
         ("ˈɯᵝ", ("U",)),
         ("ɛ̃", ("E",)),
         ("", ("sil",)),
@@ -128,6 +129,16 @@ def test_a_song_is_loud_where_its_phones_are() -> None:
     vowels = [phone for phone in track.phones if phone.viseme in ("aa", "E", "I", "O", "U")]
     assert len(vowels) > 3 and all(loudness(track, phone) > 0.05 for phone in vowels)
     assert float(np.abs(track.samples[track.phones[-1].stop :]).max(initial=0.0)) == 0.0
+
+
+def test_some_voices_are_kept_out() -> None:
+    def drawn(held_out: bool) -> set[str]:
+        rng = np.random.default_rng(0)
+        return {draw_speaker(rng, ["en-us"], high, held_out).variant for high in (0.0, 1.0) for _ in range(99)}
+
+    assert len(drawn(False)) == 12 and len(drawn(True)) == 3 and not drawn(False) & drawn(True)
+    pytest.importorskip("espeakng_loader")
+    assert {variant[1:] for variant in drawn(False) | drawn(True)} <= set(espeak.variants())
 
 
 def test_turns_do_not_overlap() -> None:
