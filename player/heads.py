@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -71,8 +71,10 @@ def open_sources(args: argparse.Namespace, world: World, tell: Tell) -> tuple[Dr
             if not fits(space["pose"]):
                 raise SourceError("--drive finds the joints of a face, and this world's pose has others: give --pose")
             height, width = height_and_width(world)
-            detect = face_detector(args.face_model)
-            sources["pose"] = DrivingVideo(args.drive, fps, detect, tell, aspect=width / height)
+            with ExitStack() as undo:  # the video closes it, once there is one
+                detect = undo.enter_context(closing(face_detector(args.face_model)))
+                sources["pose"] = DrivingVideo(args.drive, fps, detect, tell, aspect=width / height)
+                undo.pop_all()
         if args.text is not None or args.captions is not None:
             lines = [(0.0, args.text)] if args.captions is None else read_captions(args.captions)
             longest = space["text"].max_length if isinstance(space["text"], spaces.Text) else len(max(lines)[1])

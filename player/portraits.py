@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from player.sources.base import SourceError, Tell, existing
+from worldmodel.data.convert.framing import Face, around_faces, find_face
 from worldmodel.data.faces import Detect
 
 SMALLEST = 16  # pixels a side that may show a face
@@ -24,7 +25,9 @@ UNLIKE_DB = 5.0  # so much worse than the worst of the known ones is a picture d
 def read_portrait(
     path: str | Path, height: int, width: int, tell: Tell, detect: Detect | None = None
 ) -> NDArray[np.uint8]:
-    """Reads a portrait: turned upright, on white where it is transparent, cut about its middle and resized.
+    """Reads a portrait: turned upright, on white where it is transparent, cut and resized.
+
+    It is cut about the face, as clips of films are, where a detector finds one, and else about its middle.
 
     Args:
         path: of a picture that Pillow reads.
@@ -54,11 +57,15 @@ def read_portrait(
         size = f"{picture.width}x{picture.height}"
         raise SourceError(f"{path} is too small for a portrait, {size} pixels: it needs {SMALLEST} a side")
     picture = _in_colour(picture, opened.format, path, tell)
-    if detect is not None and detect(np.asarray(picture)) is None:
-        tell(f"{path}: no face is found; it is used as it is")
+    face = None if detect is None else _looked_for(detect, picture, path, tell)
     if picture.size != (width, height):
-        cut = "" if picture.width * height == picture.height * width else "cut about its middle and "
-        tell(f"{path}: {picture.width}x{picture.height} pixels, {cut}resized to {width}x{height}")
+        size = f"{picture.width}x{picture.height}"
+        if face is not None:
+            top, left, rows, columns = around_faces([face], picture.height, picture.width, width / height)
+            cut, picture = "cut about its face and ", picture.crop((left, top, left + columns, top + rows))
+        else:
+            cut = "" if picture.width * height == picture.height * width else "cut about its middle and "
+        tell(f"{path}: {size} pixels, {cut}resized to {width}x{height}")
         picture = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
     return np.array(picture, np.uint8)
 
@@ -86,6 +93,18 @@ def check_portrait(
             f"{path} is unlike what the model learned from, and hard for it to draw ({own:.0f} dB, portraits that it "
             f"knows {usual:.0f} or more): is it a portrait of that kind? It is used as it is"
         )
+
+
+def _looked_for(detect: Detect, picture: Image.Image, path: Path, tell: Tell) -> Face | None:
+    """The face in a portrait; where there is none, or the detector fails, that is told."""
+    try:
+        face = find_face(detect, np.asarray(picture))
+    except Exception as error:  # whatever of a detector
+        tell(f"{path} cannot be looked at for a face ({error}); it is used as it is")
+        return None
+    if face is None:
+        tell(f"{path}: no face is found; it is used as it is")
+    return face
 
 
 def _in_colour(picture: Image.Image, kind: str | None, path: Path, tell: Tell) -> Image.Image:

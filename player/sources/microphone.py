@@ -60,6 +60,7 @@ class Microphone:
         self._open = open_default if open_stream is None else open_stream
         self._pieces: deque[NDArray[np.float32]] = deque()
         self._waiting = 0  # samples in _pieces
+        self._left_out = 0  # samples that waited too long, since that was last told
         self._arrived = threading.Condition()
         self._gone = False
         self._due = self._tried = self._heard = 0.0  # of the next silent frame; of the last try; of the last sound
@@ -103,6 +104,10 @@ class Microphone:
             # A device that breaks may say anything; the space of sound is [-1, 1].
             self._pieces.append(np.clip(np.nan_to_num(samples), -1.0, 1.0).astype(np.float32))
             self._waiting += len(samples)
+            late = self._waiting - int(BACKLOG_S * SAMPLE_RATE)
+            if late > 0:  # while the world is paused, too
+                self._take(late)
+                self._left_out += late
             self._heard = self._clock()
             self._arrived.notify_all()
 
@@ -119,10 +124,10 @@ class Microphone:
         return np.concatenate(taken) if taken else np.zeros(0, np.float32)
 
     def _drop_old(self) -> None:
-        late = self._waiting - int(BACKLOG_S * SAMPLE_RATE)
-        if late > 0:
+        if self._left_out:
+            late, self._left_out = self._left_out + self._waiting - self._size, 0
             self._take(self._waiting - self._size)
-            self._tell(f"the world is slower than the microphone: {late / SAMPLE_RATE + BACKLOG_S:.1f} s are left out")
+            self._tell(f"the world was slower than the microphone, or paused: {late / SAMPLE_RATE:.1f} s are left out")
 
     def _lose(self) -> None:
         """Goes on in silence, at the pace of the microphone: what the world's work takes is no longer waited for."""

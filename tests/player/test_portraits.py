@@ -108,6 +108,30 @@ def test_faces_are_looked_for_only_where_there_is_a_detector(tmp_path: Path) -> 
     assert len(told) == 1
 
 
+def test_where_a_face_is_found_it_is_cut_about_that(tmp_path: Path) -> None:
+    told: list[str] = []
+    picture = np.zeros((200, 400, 3), np.uint8)
+    picture[60:100, 300:340] = 200  # a face, far from the middle
+    Image.fromarray(picture).save(tmp_path / "aside.png")
+    landmarks = np.full((478, 2), (0.8, 0.2), np.float32)
+    landmarks[0], landmarks[1] = (0.75, 0.15), (0.85, 0.25)
+    read = read_portrait(tmp_path / "aside.png", 64, 64, told.append, detect=lambda picture: landmarks)
+    rows, columns = np.nonzero(read[..., 0] > 150)
+    assert abs(rows.mean() - 31.5) < 2 and abs(columns.mean() - 31.5) < 2
+    assert np.ptp(rows) == pytest.approx(32, abs=3)  # half of the picture: as in clips of films
+    assert told == [f"{tmp_path / 'aside.png'}: 400x200 pixels, cut about its face and resized to 64x64"]
+
+
+def test_a_detector_that_fails_costs_nothing_but_the_face(tmp_path: Path) -> None:
+    def broken(picture: np.ndarray) -> None:
+        raise RuntimeError("out of tensors")
+
+    told: list[str] = []
+    path = save(tmp_path / "wall.png", "RGB", (32, 32), "grey")
+    assert read_portrait(path, 32, 32, told.append, detect=broken).shape == (32, 32, 3)
+    assert told == [f"{path} cannot be looked at for a face (out of tensors); it is used as it is"]
+
+
 def test_what_a_model_cannot_draw_is_told_of(tmp_path: Path) -> None:
     told: list[str] = []
     noise = np.random.default_rng(0).integers(0, 255, (32, 32, 3)).astype(np.uint8)

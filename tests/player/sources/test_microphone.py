@@ -123,7 +123,16 @@ def test_silence_keeps_the_pace_of_what_is_gone(device: Device, told: list[str])
 def test_what_waits_too_long_is_left_out(device: Device, microphone: Microphone, told: list[str]) -> None:
     device.say(np.linspace(0, 1, int(BACKLOG_S * 16000) + 3 * SIZE))
     assert microphone.read()[-1] == 1.0  # the newest frame
-    assert len(told) == 1 and "slower than the microphone" in told[0]
+    assert len(told) == 1 and "slower than the microphone" in told[0] and "1.0 s are left out" in told[0]
+
+
+def test_a_minute_of_pause_is_not_kept(device: Device, microphone: Microphone, told: list[str]) -> None:
+    for _ in range(60):
+        device.say(np.full(16000, 0.5))
+    assert microphone._waiting <= BACKLOG_S * 16000 and not told
+    assert microphone.read().any() and "or paused: 60.0 s are left out" in told[0]
+    device.say(np.full(SIZE, 0.25))
+    assert (microphone.read() == 0.25).all() and len(told) == 1
 
 
 def test_no_microphone_is_a_broken_start(device: Device) -> None:
