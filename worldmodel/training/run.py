@@ -155,12 +155,19 @@ class Run:
         return self._indexes[kind]
 
     def order(self, windows: Windows[Any], phase: PhaseConfig) -> Order:
-        """Which of these windows each sample of a phase stands for.
+        """Which of these windows each sample of a phase stands for; says so where clips are too short for any.
 
         Raises:
             ValueError: if the cache is too small for what a step reads of a set behind a URL.
         """
         stream = self.config.data.stream
+        short = sum(length < windows.length for length in windows.lengths)
+        if short and self.accelerator.is_main_process:
+            print(
+                f"{short} of {len(windows.lengths)} clips have fewer than the {windows.length} frames of a window, and "
+                "are left out: record or convert longer ones, or lower training.PHASE.frames",
+                flush=True,
+            )
         if windows.shard_numbers is not None:
             kind = "clips" if isinstance(windows, FrameWindows) else "latents"
             sizes = [shard.bytes for shard in self.indexed(kind).shards]
