@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -15,7 +16,7 @@ from tests.evaluation.toyworld import Toy
 from tests.tiny import tiny_config, tiny_world
 from worldmodel.evaluation import __main__ as command
 from worldmodel.evaluation import machine
-from worldmodel.evaluation.options import ANY, PLAYED, QUICK
+from worldmodel.evaluation.options import ANY, PLAYED, QUICK, sized
 from worldmodel.evaluation.targets import judge
 from worldmodel.world import WorldModel
 
@@ -150,6 +151,28 @@ def test_a_wrong_figure_name_is_answered_with_the_nearest(capsys: pytest.Capture
         command.main(["--checkpoint", "a", "--data", "b", "--out", "c", "--only", "predict"])
     assert stop.value.code == 2
     assert "did you mean 'prediction'?" in capsys.readouterr().err
+
+
+def test_sizes_may_be_told() -> None:
+    told = sized(QUICK, ["head_streams=6", "head_marks=10,60.5", "memory_rate=0.5", "seed=0"])
+    assert told.head_streams == 6 and told.head_marks == (10.0, 60.5) and told.memory_rate == 0.5
+    assert dataclasses.replace(told, head_streams=2, head_marks=(5.0, 10.0), memory_rate=15.0) == QUICK
+    for setting, message in (
+        ("head_stream=6", "did you mean 'head_streams'"),
+        ("head_streams=0", "a number above 0, got 'head_streams=0'"),
+        ("head_streams=6,7", "a number above 0"),
+        ("head_marks", "numbers above 0, separated by commas"),
+        ("rollouts=10", "no size is called 'rollouts'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            sized(QUICK, [setting])
+
+
+def test_a_wrong_size_is_named(
+    checkpoint: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(arguments(checkpoint, clips, tmp_path, "--sizes", "drift_frame=9")) == 1
+    assert "did you mean 'drift_frames'" in capsys.readouterr().err
 
 
 def test_a_damaged_record_is_named(

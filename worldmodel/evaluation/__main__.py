@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from conditions.values import nearest
-from worldmodel.evaluation.options import FIGURES, QUICK, Options
+from worldmodel.evaluation.options import FIGURES, QUICK, Options, sized
 from worldmodel.evaluation.published.networks import FILES
 from worldmodel.evaluation.run import evaluate
 
@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
             arguments.checkpoint,
             arguments.data,
             arguments.out,
-            QUICK if arguments.quick else Options(),
+            sized(QUICK if arguments.quick else Options(), arguments.sizes),
             only=arguments.only,
             worlds=arguments.worlds,
             reader=arguments.reader,
@@ -67,6 +67,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of held-out clips, one or more")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--quick", action="store_true", help="a look in a minute: few starts, short streams")
+    parser.add_argument(
+        "--sizes",
+        nargs="+",
+        default=[],
+        metavar="NAME=N",
+        help="other sizes than the usual ones, such as head_streams=6 head_marks=10,60,240; "
+        "worldmodel/evaluation/options.py has all of them",
+    )
     parser.add_argument(
         "--only",
         type=_names,

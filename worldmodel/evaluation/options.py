@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from conditions.values import nearest
 
 ANY = ("reconstruction", "prediction")
 PLAYED = ("control", "drift", "memory")  # of worlds steered by keyboard and camera
@@ -108,6 +110,36 @@ class Options:
         """The sizes as plain JSON values."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # tuples become lists, as they are read back
         return plain
+
+
+def sized(options: Options, settings: Sequence[str]) -> Options:
+    """Options with some sizes changed.
+
+    Args:
+        options: to begin with.
+        settings: such as "head_streams=6" and "head_marks=10,60,240".
+
+    Raises:
+        ValueError: for an unknown name (naming the nearest), or what is no such number.
+    """
+    sizes = {name: value for name, value in vars(options).items() if name != "rollouts"}  # pairs: by the class alone
+    changed: dict[str, Any] = {}
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        if name not in sizes:
+            raise ValueError(f"no size is called {name!r}{nearest(name, sizes)}")
+        now = sizes[name]
+        several = isinstance(now, tuple)
+        kind = type(now[0] if several else now)
+        try:
+            numbers = [kind(part) for part in (text.split(",") if several else [text])]
+        except ValueError:
+            numbers = []
+        if not numbers or (min(numbers) <= 0 and name != "seed"):
+            what = "numbers above 0, separated by commas" if several else "a number above 0"
+            raise ValueError(f"{name} must be {what}, got {setting!r}")
+        changed[name] = tuple(numbers) if several else numbers[0]
+    return replace(options, **changed)
 
 
 QUICK = Options(

@@ -122,7 +122,7 @@ def turns(path: Path, mouths: Curves, speaks: Sequence[NDArray[np.bool_]], fps: 
 
 
 def identity(path: Path, figures: Mapping[str, Any]) -> None:
-    """Unlikeness to the first picture over the time of long streams."""
+    """Unlikeness to the person's recorded clip over the time of long streams."""
     with canvas(path, 1, 2, (9.0, 3.0)) as axes:
         for ax, name, label in zip(
             axes,

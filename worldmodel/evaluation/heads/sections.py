@@ -114,7 +114,7 @@ def turns(figures: Mapping[str, Any], out: Path) -> str:
 
 
 def identity(figures: Mapping[str, Any], out: Path) -> str:
-    """Unlikeness to the first picture over time."""
+    """Unlikeness to the person's recorded clip over time."""
     rows = [
         [f"at {mark} s", f"{part['who']:.4f}", f"{part['colour']:.2f} %"] for mark, part in figures["marks"].items()
     ]
