@@ -12,12 +12,14 @@ from gymnasium.utils.env_checker import check_env
 import envs  # noqa: F401  (registers the worlds)
 
 pytest.importorskip("envs.avatar.canvas", exc_type=ImportError)  # the extra `avatar`
+from envs.avatar.draw import draw  # noqa: E402
 from envs.avatar.env import Avatar  # noqa: E402
 from envs.avatar.identity import draw_identity  # noqa: E402
 from envs.avatar.mood import MOODS, read_caption  # noqa: E402
-from envs.avatar.rig import JOINTS, Pose, Rig, from_picture, to_picture  # noqa: E402
+from envs.avatar.rig import JOINTS, Face, Pose, Rig, from_picture, to_picture  # noqa: E402
 from envs.speech.sounds import sing  # noqa: E402
 from envs.speech.track import SAMPLE_RATE, Track  # noqa: E402
+from envs.speech.visemes import PARTS  # noqa: E402
 
 
 def make(**options: Any) -> Avatar:
@@ -237,6 +239,32 @@ def test_every_mood_shows_and_stays() -> None:
     for one in names:
         for other in names[names.index(one) + 1 :]:
             assert np.abs(pictures[one] - pictures[other]).max() > 30, (one, other)
+
+
+def test_an_open_mouth_shows_teeth_and_tongue() -> None:
+    env = make(size=128, identity=2)
+    env.reset(seed=0)
+
+    def inside(part: str | None) -> np.ndarray:
+        mouth = np.zeros(len(PARTS))
+        mouth[PARTS.index("open")] = 0.9
+        if part is not None:
+            mouth[PARTS.index(part)] = 1.0
+        picture = draw(env.identity, env._rig, Face(mouth=mouth), 128, 128).astype(int)
+        x, y = env.key_points(Pose())[[JOINTS.index("mouth_left"), JOINTS.index("mouth_right")]].mean(0) * 128
+        return picture[int(y) - 6 : int(y) + 14, int(x) - 8 : int(x) + 8]
+
+    dark, teeth, tongue = inside(None), inside("teeth"), inside("tongue")
+    assert ((teeth - dark).min(-1) > 60).sum() > 10  # white
+    assert ((tongue - dark)[..., 0] > 40).sum() > 5 and (tongue != teeth).any()  # red
+
+
+def test_it_breathes() -> None:
+    env = make(size=32)
+    env.reset(seed=3)
+    shoulders = [env.step({})[4]["key_points"][JOINTS.index("left_shoulder"), 1] for _ in range(125)]
+    rises = np.diff(np.sign(np.diff(shoulders)[np.abs(np.diff(shoulders)) > 1e-5]))
+    assert 4 <= np.count_nonzero(rises) <= 8  # ten seconds at 0.28 Hz: up and down some three times
 
 
 def test_it_blinks() -> None:
