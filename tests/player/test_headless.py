@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,15 @@ def test_told_to_stop_it_finishes_the_film(checkpoint: Path) -> None:
     assert len(read_film(Path("long.mp4"))) == len(actions.read_text().splitlines()) + 1
 
 
+@pytest.fixture
+def interrupted() -> Iterator[None]:
+    """Python's own answer to SIGINT, which is ignored in a job in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupted")
 def test_told_to_stop_twice_it_finishes_the_film(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,7 +24,7 @@ def test_films_train_a_talking_head(tmp_path: Path, capsys: pytest.CaptureFixtur
     steps = {"spatial": 2, "temporal": 1, "joint": 1, "refine": 1, "dynamics": 2}
     settings = [f"training.{name}.{key}" for name in steps for key in (f"steps={steps[name]}", "batch_size=2")]
     settings += [f"data.clips={tmp_path / 'heads'}", f"run={tmp_path / 'run'}", "training.principal_start=false"]
-    settings += ["training.threads=1", "training.num_starts=1"]
+    settings += ["training.threads=1", "training.num_starts=1", "training.precision=fp32"]
     for stage in ("autoencoder", "latents", "dynamics"):
         main([*config, *settings, f"stage={stage}"])
     told = capsys.readouterr().out
