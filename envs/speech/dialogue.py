@@ -12,8 +12,15 @@ from envs.speech.phrases import sentence
 from envs.speech.sounds import sing
 from envs.speech.track import SAMPLE_RATE, Track, joined, silence
 
-# Of every voice, low and high ones; the second ones are heard in clips that are kept to measure with, and in no others.
-VARIANTS = {"m": tuple(f"m{n}" for n in range(1, 8)), "f": tuple(f"f{n}" for n in range(1, 6))}
+# Timbres, low and high, of those that espeak-ng brings and that sound like people. The second ones are heard in clips
+# that are kept to measure with, and in no others.
+VARIANTS = {
+    "m": (
+        *"m1 m2 m3 m4 m5 m6 m7 m8 Alex Andy Denis Diogo Henrique Hugo Lee Marco Michael Mike antonio ed".split(),
+        *"grandpa john max michel miguel norbert pablo paul rob sandro travis victor zac".split(),
+    ),
+    "f": tuple("f1 f2 f3 f4 f5 Alicia Andrea Annie anika aunty belinda grandma".split()),
+}
 HELD_OUT_VARIANTS = {"m": ("boris",), "f": ("linda", "steph")}
 
 
