@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
@@ -72,19 +73,19 @@ def losses(folder: Path) -> list[float]:
     return [record["loss"] for record in records]
 
 
-def command(*arguments: str, processes: int = 1) -> list[str]:
-    """The command line of a training run, as a user types it."""
+def command(*arguments: str, processes: int = 1, program: tuple[str, ...] = ("-m", "worldmodel.training")) -> list[str]:
+    """The command line of a training run, as a user types it, or of a program around it."""
     launcher = [sys.executable]
     if processes > 1:
         launcher += ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--standalone"]
-    return [*launcher, "-m", "worldmodel.training", *arguments]
+    return [*launcher, *program, *arguments]
 
 
-def launch(*arguments: str, processes: int = 1, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Trains in processes of its own; returns what they printed."""
+def launch(*arguments: str, check: bool = True, **how: Any) -> subprocess.CompletedProcess[str]:
+    """Trains in processes of its own, `how` as `command` says; returns what they printed."""
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        command(*arguments, processes=processes), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240
+        command(*arguments, **how), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240
     )
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -50,12 +49,8 @@ sys.exit(f"a process group is left behind: {threads}" if any("gloo" in name for 
 def test_each_process_leaves_the_others_before_it_ends(encoded: Path, tmp_path: Path) -> None:
     shutil.rmtree(encoded / "dynamics", ignore_errors=True)
     (tmp_path / "leaving.py").write_text(LEAVING)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
     settings = [f"config={encoded / 'small.yaml'}", "stage=dynamics", f"run={encoded}", "training.num_processes=2"]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    trained = [*torchrun, str(tmp_path / "leaving.py"), *settings]
-    done = subprocess.run(trained, env=environment, capture_output=True, text=True, timeout=240, cwd=ROOT)
-    assert done.returncode == 0, done.stdout + done.stderr
+    launch(*settings, processes=2, program=(str(tmp_path / "leaving.py"),))
 
 
 def test_killed_in_the_middle_it_continues_to_the_same_losses(encoded: Path, tmp_path: Path) -> None:
